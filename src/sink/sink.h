@@ -1,0 +1,74 @@
+/*
+ * sink.h: the contract of a store that takes records.
+ *
+ * The engine (ingest/) owns retries, backoff, batching and dead letters; a sink says "retriable" and never sleeps,
+ * retries or logs. One sink handle is used by one thread. Calls come in this order:
+ *
+ *   open -> table (make or check it) -> begin(file) -> [position] -> write* -> end -> close
+ *
+ * write is one transaction: the rows and the position become durable together or not at all. A position is the number
+ * of records of the file (in its deterministic delivery order) that the store has; begin returns where to go on.
+ */
+#ifndef SINK_SINK_H
+#define SINK_SINK_H
+
+#include "base/err.h"
+#include "record/packed.h"
+#include "tenant/data_file.h"
+
+struct sink;
+
+enum sink_caps {
+	SINK_KEY_ORDER = 1,      /* wants records sorted by key */
+	SINK_TELLS_SUPERSEDED = 2,
+};
+
+/* Identity of a file at a sink. id is the ledger's output id and unique for ever. */
+struct sink_file {
+	int64_t id;
+	const char *name;
+	int64_t version_base;    /* version of record n is version_base + n */
+	int64_t epoch;           /* of the worker; a lower one than the store has seen is ERR_FENCED */
+};
+
+struct sink_rows {
+	const struct packed_row *const *rows;   /* in delivery order; equal keys: the later one is the last of them */
+	uint32_t n;
+	uint64_t position;                      /* after these rows, counting also those dropped as superseded inside
+						   the file */
+};
+
+struct sink_result {
+	uint64_t delivered;      /* rows acknowledged */
+	uint64_t superseded;     /* of them, lost against a newer version already there (when told) */
+};
+
+/* A record that the store can't take. */
+struct sink_refusal {
+	uint64_t row;
+	char reason[192];
+};
+
+struct sink_class {
+	const char *name;        /* "sqlite" */
+	const char *summary;
+	unsigned caps;
+	/* target: what follows "sqlite:"; created when missing. */
+	enum err_code (*open)(const char *target, const struct data_file *df, struct sink **ret, struct err *e);
+	/* Create the table or compare it; ERR_CONFLICT with the difference in the message when it differs. */
+	enum err_code (*table)(struct sink *s, struct err *e);
+	enum err_code (*begin)(struct sink *s, const struct sink_file *f, uint64_t *ret_position, struct err *e);
+	/* On ERR_INVALID a single row was refused (ret_refusal); nothing of this call is stored. */
+	enum err_code (*write)(struct sink *s, const struct sink_rows *r, struct sink_result *ret,
+			       struct sink_refusal *ret_refusal, struct err *e);
+	/* All rows are there; the position row is kept as proof of completeness. */
+	enum err_code (*end)(struct sink *s, struct err *e);
+	void (*close)(struct sink *s);
+};
+
+extern const struct sink_class sink_sqlite;
+
+/* "sqlite:DIR" -> class and target; ERR_USAGE with the known names. */
+enum err_code sink_find(const char *uri, const struct sink_class **ret, const char **ret_target, struct err *e) MUST_USE;
+
+#endif
