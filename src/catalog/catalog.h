@@ -228,6 +228,29 @@ enum err_code catalog_output_replayed(struct catalog *c, int64_t id, uint64_t n,
 enum err_code catalog_epoch_next(struct catalog *c, const char *tenant, int64_t *ret, struct err *e) MUST_USE;
 enum err_code catalog_epoch(struct catalog *c, const char *tenant, int64_t *ret, struct err *e) MUST_USE;
 
+/* ---- jobs: work on a tenant's tables that only its worker may do, asked for by the API. kind: "replay" (params
+ * {"rule","field","output","dry_run"}), "preview" (params {"data_file","agreement"}: the gate over staged, waiting and
+ * quarantined records with new documents), "propose", "rebuild". The result is JSON. */
+enum job_state { JOB_WAITING, JOB_RUNNING, JOB_DONE, JOB_FAILED };
+struct catalog_job {
+	int64_t id;
+	const char *tenant, *kind, *params;
+	enum job_state state;
+	const char *result;          /* JSON, or the error's text */
+	int64_t created_us, ended_us;
+};
+enum err_code catalog_job_add(struct catalog *c, const char *tenant, const char *kind, const char *params,
+			      int64_t *ret_id, struct err *e) MUST_USE;                                    /* [durable] */
+enum err_code catalog_job_get(struct catalog *c, int64_t id, struct arena *a, struct catalog_job *ret, struct err *e) MUST_USE;
+/* The oldest waiting one of a tenant becomes running (one left running by a dead worker counts as waiting once a newer
+ * epoch asks); ret->id 0: none. [worker] */
+enum err_code catalog_job_next(struct catalog *c, const char *tenant, struct arena *a, struct catalog_job *ret,
+			       struct err *e) MUST_USE;
+enum err_code catalog_job_end(struct catalog *c, int64_t id, bool ok, const char *result, struct err *e) MUST_USE; /* [worker] */
+/* Does a tenant have waiting or running jobs? tenant NULL: names of those that have. */
+enum err_code catalog_jobs_waiting(struct catalog *c, struct arena *a, const char ***ret_tenants, size_t *ret_n,
+				   struct err *e) MUST_USE;
+
 /* ---- retention: what was erased, when, why. */
 enum err_code catalog_erased(struct catalog *c, const char *tenant, const char *kind, int64_t id, const char *name,
 			     uint64_t bytes, const char *why, struct err *e) MUST_USE;

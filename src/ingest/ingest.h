@@ -108,4 +108,14 @@ struct proposal {
 enum err_code ingest_propose(struct quarantine *q, const struct data_file *df, const struct quality_plan *quality,
 			     struct arena *a, struct proposal *ret, struct err *e) MUST_USE;
 
+/* ---- preview of changed documents: the gate over staged files and quarantined records, nothing written. */
+struct preview_result {
+	uint64_t files, records, accepted, rejected;     /* staged files under the new documents */
+	uint64_t quarantined, would_pass;
+	struct rule_count rules[VERDICT_RULES_MAX];
+	uint32_t nrules;
+};
+enum err_code ingest_preview(const struct ingest_plan *changed, const char *const *paths, size_t npaths,
+			     struct quarantine *q, struct preview_result *ret, struct err *e) MUST_USE;
+
 #endif
