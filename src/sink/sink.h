@@ -6,8 +6,13 @@
  *
  *   open -> table (make or check it) -> begin(file) -> [position] -> write* -> end -> close
  *
- * write is one transaction: the rows and the position become durable together or not at all. A position is the number
- * of records of the file (in its deterministic delivery order) that the store has; begin returns where to go on.
+ * A transaction is one write, or several when all but the last say `more`: its rows and the position become durable
+ * together or not at all, so an engine can hand over small chunks from flat memory and still have few transactions. A
+ * position is the number of records of the file (in its deterministic delivery order) that the store has; begin returns
+ * where to go on.
+ *
+ * After an error that is not ERR_INVALID the open transaction is gone: all rows since the last write without `more`
+ * have to be given again (the same calls, or anew from begin's position).
  */
 #ifndef SINK_SINK_H
 #define SINK_SINK_H
@@ -36,11 +41,21 @@ struct sink_rows {
 	uint32_t n;
 	uint64_t position;                      /* after these rows, counting also those dropped as superseded inside
 						   the file */
+	bool more;                              /* the transaction stays open for the next write; n may be 0 in
+						   the call that ends it */
 };
 
+/* Of the transaction that a write without `more` ended; zeros while it is open. */
 struct sink_result {
 	uint64_t delivered;      /* rows acknowledged */
 	uint64_t superseded;     /* of them, lost against a newer version already there (when told) */
+};
+
+/* For metrics and for saying why a worker waits. */
+struct sink_status {
+	uint64_t backlog_bytes, limit_bytes;   /* SQLite: the write-ahead log */
+	bool blocked;                          /* writes are refused (ERR_BUSY, retriable) until the backlog shrinks */
+	char reason[256];                      /* "" unless blocked */
 };
 
 /* A record that the store can't take. */
@@ -58,11 +73,14 @@ struct sink_class {
 	/* Create the table or compare it; ERR_CONFLICT with the difference in the message when it differs. */
 	enum err_code (*table)(struct sink *s, struct err *e);
 	enum err_code (*begin)(struct sink *s, const struct sink_file *f, uint64_t *ret_position, struct err *e);
-	/* On ERR_INVALID a single row was refused (ret_refusal); nothing of this call is stored. */
+	/* On ERR_INVALID a single row was refused (ret_refusal); nothing of this call is stored, earlier calls of the
+	 * same transaction stand. */
 	enum err_code (*write)(struct sink *s, const struct sink_rows *r, struct sink_result *ret,
 			       struct sink_refusal *ret_refusal, struct err *e);
 	/* All rows are there; the position row is kept as proof of completeness. */
 	enum err_code (*end)(struct sink *s, struct err *e);
+	void (*status)(const struct sink *s, struct sink_status *ret);
+	/* NULL is fine. An open transaction is rolled back. */
 	void (*close)(struct sink *s);
 };
 
