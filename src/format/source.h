@@ -3,12 +3,15 @@
  *
  * source_read fills a caller's buffer with the next decoded bytes; flat memory whatever the size. The decompressed
  * size has a limit (a bomb ends in ERR_TOO_BIG). A truncated or damaged stream ends in ERR_CORRUPT and says where.
+ * Bytes that are no text in the charset become the byte 0xff, which is no UTF-8: the reader of the text finds them as
+ * defects at their place. Byte order marks are dropped.
  * One thread.
  */
 #ifndef FORMAT_SOURCE_H
 #define FORMAT_SOURCE_H
 
 #include "base/err.h"
+#include "base/span.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,6 +28,9 @@ struct source_options {
 enum err_code source_open(const char *path, const struct source_options *opt, struct source **ret, struct err *e) MUST_USE;
 enum err_code source_open_fd(int fd, const char *name, const struct source_options *opt, struct source **ret,
 			     struct err *e) MUST_USE;         /* fd stays the caller's */
+/* Bytes in memory (they stay the caller's). */
+enum err_code source_open_span(struct span text, const char *name, const struct source_options *opt, struct source **ret,
+			       struct err *e) MUST_USE;
 /* 1..cap bytes, 0 only at the end. */
 enum err_code source_read(struct source *s, void *buf, size_t cap, size_t *ret_n, struct err *e) MUST_USE;
 uint64_t source_raw_bytes(const struct source *s);   /* read from the file so far, for progress */

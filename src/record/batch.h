@@ -5,7 +5,8 @@
  *       the gate looks at columns and sets bad[r] and adds defects;
  *       everybody downstream skips rows with bad[r] set.
  *
- * Owned by whoever made it (batch_new) and refilled by a reader; everything inside is valid until the next refill.
+ * Owned by whoever made it (batch_new) and refilled by a reader; everything inside is valid until this batch is filled
+ * again or freed, whatever the reader does with other batches.
  * Text cells are offsets into data (which holds the block of the file, and behind it repaired cells), so a batch is
  * below 4 GiB. One thread at a time.
  */
@@ -47,9 +48,13 @@ struct batch {
 	struct defect *defect;          /* in order of rows, as far as stages come one after the other */
 	uint32_t ndefect, defect_cap;
 
-	/* Set by the reader: fills line, offset and column of a defect (row and field are set). */
-	void (*locate)(const struct batch *b, struct defect *d);
+	/* Set by the reader: fills line, offset and column of a defect (index and field are set), and cell when it has none. */
+	void (*locate)(struct batch *b, struct defect *d);
 	const void *reader;             /* for locate */
+	void *hold;                     /* what keeps data alive; given back by release */
+	void (*release)(void *hold);
+	uint32_t line_off;              /* the reader's: how far lines are counted ... */
+	uint64_t line;                  /* ... and the line there */
 };
 
 /* Room for cap rows; NULL without memory. */
@@ -57,8 +62,8 @@ struct batch *batch_new(const struct schema *s, uint32_t cap);
 void batch_free(struct batch *b);
 void batch_clear(struct batch *b);
 
-/* Append a defect of row index r (sets row and index, calls locate), marks the row bad for DEFECT_REJECT (any action
- * but DEFECT_WARN). Returns the new entry to fill field, cell and reason before locating: pass them here instead. */
+/* Append a copy of *d as a defect of row index r: sets row and index, calls locate (which fills cell from the record
+ * when d->cell.p is NULL and field >= 0), and marks the row bad unless the action is DEFECT_WARN. */
 enum err_code batch_defect(struct batch *b, uint32_t r, const struct defect *d, struct err *e) MUST_USE;
 
 /* The typed value of a cell. */

@@ -32,6 +32,9 @@ struct value {
 /* scratch: CONVERT_SCRATCH bytes for canonical forms (uuid, decimal, longer ones are CONVERT_BAD). */
 enum convert_result convert_cell(const struct field *f, struct span text, struct value *ret, char *scratch);
 
+/* Why, for people: `"five" is no int`, `6828878457269 is beyond int (-2147483648..2147483647); long would take it`. */
+void convert_reason(const struct field *f, struct span text, enum convert_result why, char out[192]);
+
 bool parse_i64(const char *p, size_t n, int64_t *ret, bool *ret_range);
 bool parse_f64(const char *p, size_t n, double *ret, bool *ret_range);
 
