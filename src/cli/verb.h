@@ -65,6 +65,17 @@ struct verb {
 	bool hidden;
 };
 
-extern const struct verb *const verbs[];   /* registry.c; NULL-terminated */
+extern const struct verb *const verbs[];   /* registry.c */
+extern const size_t nverbs;
+extern const struct cli_option global_options[];   /* ends with {0} */
+
+/* The verb of that name, or NULL. */
+const struct verb *verb_find(const char *name);
+
+/* Parse argv (after the verb's name) into *ret_values and positional arguments; ERR_USAGE with the nearest option. */
+enum err_code cli_parse(struct cli *cli, int argc, char **argv, struct err *e) MUST_USE;
+
+/* Write s as one JSON line (or pretty on a terminal) to stdout: for answers that are already JSON. */
+void cli_print_json(const struct cli *c, struct span json);
 
 #endif
