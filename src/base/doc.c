@@ -13,6 +13,13 @@ const char *doc_printf(struct problems *p, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
+	/* Keys of a hostile document end up on terminals: no control characters, neither of ASCII nor of C1. */
+	for (unsigned char *c = (unsigned char *)text; *c; c++) {
+		if (*c < ' ' || *c == 0x7f)
+			*c = '?';
+		else if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+			c[0] = c[1] = '?';
+	}
 	const char *s = arena_strdup(p->arena, text);
 	return s ? s : "";
 }
@@ -77,6 +84,15 @@ void doc_unknown_key(struct problems *p, const struct json *member, const char *
 	buf_done(&allowed);
 }
 
+/* An unknown key was already answered with "did you mean THIS?": do not call it missing too. */
+static bool misspelt(const struct json *node, const struct doc_key *keys, size_t n, const struct doc_key *wanted)
+{
+	for (const struct json *m = node->child; m; m = m->next)
+		if (!find_key(keys, n, m->key.p) && nearest_name(m->key.p, &wanted->name, 1))
+			return true;
+	return false;
+}
+
 void doc_keys_check(struct problems *p, const struct json *node, const char *path, const struct doc_key *keys, size_t n)
 {
 	for (const struct json *m = node->child; m; m = m->next) {
@@ -93,9 +109,42 @@ void doc_keys_check(struct problems *p, const struct json *node, const char *pat
 		}
 	}
 	for (size_t i = 0; i < n; i++)
-		if (keys[i].presence == DOC_REQUIRED && !json_get(node, keys[i].name))
+		if (keys[i].presence == DOC_REQUIRED && !json_get(node, keys[i].name) && !misspelt(node, keys, n, &keys[i]))
 			problem_add(p, PROBLEM_ERROR, node, doc_path(p, path, keys[i].name), "nothing", keys[i].text,
 				    doc_printf(p, "add \"%s\"", keys[i].name));
+}
+
+static bool no_nuls(struct problems *p, const struct json *v, const char *path)
+{
+	bool good = true;
+	bool key = v->key.n && memchr(v->key.p, '\0', v->key.n);
+	if (key || (v->type == JN_STRING && memchr(v->s.p, '\0', v->s.n))) {
+		problem_add(p, PROBLEM_ERROR, v, path, NULL, "texts without the character U+0000", "");
+		good = false;
+	}
+	uint32_t i = 0;
+	for (const struct json *c = v->child; c; c = c->next, i++) {
+		/* Paths cost memory: only of what is wrong or has members. */
+		bool look = c->child || memchr(c->key.n ? c->key.p : "x", '\0', c->key.n ? c->key.n : 1) ||
+			    (c->type == JN_STRING && memchr(c->s.p, '\0', c->s.n));
+		if (look && !no_nuls(p, c, v->type == JN_ARRAY ? doc_path_index(p, path, i) : doc_path(p, path, c->key.p)))
+			good = false;
+	}
+	return good;
+}
+
+const struct json *doc_parse(struct problems *p, struct span text)
+{
+	struct json *root;
+	struct err e = {0};
+	if (json_parse(text, p->arena, &root, &e) == ERR_OK)
+		return no_nuls(p, root, "$") ? root : NULL;
+	struct json at = {0};
+	int skip = 0;
+	if (sscanf(e.msg, "line %u, column %u: %n", &at.line, &at.col, &skip) < 2)
+		skip = 0;
+	problem_add(p, PROBLEM_ERROR, at.line ? &at : NULL, "$", doc_printf(p, "%s", e.msg + skip), "a JSON document", e.hint);
+	return NULL;
 }
 
 bool doc_is_object(struct problems *p, const struct json *node, const char *path, const char *what)

@@ -40,6 +40,10 @@ void doc_keys_check(struct problems *p, const struct json *node, const char *pat
 void doc_unknown_key(struct problems *p, const struct json *member, const char *path, const struct doc_key *keys,
 		     size_t n);
 
+/* Parse a document; every text and key in it is free of NUL characters, so that all of them are C strings. NULL: the
+ * problem (with its line and column) is in p. */
+const struct json *doc_parse(struct problems *p, struct span text);
+
 /* False and a problem when node is no object / array. what: "an object with ...". */
 bool doc_is_object(struct problems *p, const struct json *node, const char *path, const char *what);
 bool doc_is_array(struct problems *p, const struct json *node, const char *path, const char *what);
