@@ -61,6 +61,11 @@ static const struct doc_key *find_key(const struct doc_key *keys, size_t n, cons
 void doc_unknown_key(struct problems *p, const struct json *member, const char *path, const struct doc_key *keys,
 		     size_t n)
 {
+	if (p->errors + p->warnings >= PROBLEMS_MAX) {
+		p->errors++;   /* a hostile document: no more suggestions, they cost time */
+		p->dropped++;
+		return;
+	}
 	const char **names = arena_array(p->arena, n + 1, sizeof *names);
 	if (!names) {
 		doc_no_memory(p);
@@ -87,7 +92,7 @@ void doc_unknown_key(struct problems *p, const struct json *member, const char *
 /* An unknown key was already answered with "did you mean THIS?": do not call it missing too. */
 static bool misspelt(const struct json *node, const struct doc_key *keys, size_t n, const struct doc_key *wanted)
 {
-	for (const struct json *m = node->child; m; m = m->next)
+	for (const struct json *m = node->count <= PROBLEMS_MAX ? node->child : NULL; m; m = m->next)
 		if (!find_key(keys, n, m->key.p) && nearest_name(m->key.p, &wanted->name, 1))
 			return true;
 	return false;

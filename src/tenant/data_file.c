@@ -164,6 +164,10 @@ static void primary_key_parse(const struct json *root, struct problems *p, struc
 	}
 	if (!doc_is_array(p, list, path, "a list of fields, or [] to append") || !json_get(root, "schema"))
 		return;
+	if (list->count > KEY_FIELDS_MAX) {
+		problem_add(p, PROBLEM_ERROR, list, path, doc_printf(p, "%u entries", list->count), "at most 32 fields", "");
+		return;
+	}
 	struct key_parser k = {p, d->schema, NULL, 0, arena_array(p->arena, KEY_FIELDS_MAX, sizeof(uint32_t)), 0};
 	if (!k.key || !names_collect(&k, json_get(root, "schema"))) {
 		doc_no_memory(p);
