@@ -381,7 +381,7 @@ int main(int argc, char **argv)
 	struct settings s = {getenv("CLIENT_ID"), getenv("SOURCE_PATH"), ',', true};
 	const char *separator = getenv("CSV_SEPARATOR"), *header = getenv("CSV_HEADER");
 	if (argc > 1 || !s.client || !*s.client || !s.source || !*s.source) {
-		fputs("clientbatchingestapp: CLIENT_ID and SOURCE_PATH must be set, and there are no arguments\n", stderr);
+		fputs("clientbatchingestapp: CLIENT_ID and SOURCE_PATH must be set; it takes no arguments\n", stderr);
 		return usage(stderr, 64);
 	}
 	if (separator && (strlen(separator) != 1 || strchr("\"\r\n", separator[0]))) {
