@@ -35,6 +35,9 @@ struct run_spec {
 	gid_t gid;
 	const char *log_path;            /* stdout and stderr, bounded by log_max */
 	uint64_t log_max;                /* 0: 1 MiB */
+	const char *hide;                /* directory that the program must not see beside its workspace (the data
+					    directory); kept where a mount namespace is permitted; may be NULL */
+	bool no_namespaces;
 };
 
 struct run_status {
@@ -71,6 +74,14 @@ struct runner_class {
 };
 
 extern const struct runner_class runner_process;
+
+/* End whatever still lives in a workspace of an earlier incarnation, recorded or not, and see it gone (the supervisor
+ * and its init keep WORKSPACE/alive locked as long as they live). ERR_BUSY when it does not go. */
+enum err_code runner_reap_workspace(const char *workspace, struct err *e) MUST_USE;
+/* How the run of a workspace ended, also one of an earlier incarnation; lost when there is no status. */
+enum err_code runner_status(const char *workspace, struct run_status *ret, struct err *e) MUST_USE;
+/* The start time of a process in clock ticks since boot; 0: there is no such process. */
+int64_t process_start_time(pid_t pid);
 
 /* Which limits this machine can enforce, as JSON and as a line for people. */
 void runner_capabilities(char out[512]);
