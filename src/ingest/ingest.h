@@ -23,8 +23,11 @@
 
 struct ingest_options {
 	struct csv_options csv;      /* csv.batch_rows: source batch size */
-	uint32_t sink_rows;          /* rows a transaction; 0: 250000, bounded by sink_bytes */
-	size_t sink_bytes;           /* 0: 32 MiB */
+	uint64_t max_decoded;        /* limit on decoded bytes; 0: as format/source.h */
+	uint32_t sink_rows;          /* rows a transaction ("sink batch size"); 0: 250000 */
+	int64_t file_time_us;        /* when the file arrived; 0: its modification time */
+	int64_t now_us;              /* the time that ages are measured against; 0: now, and for ingest_file the time
+					when the ledger first saw the file, so that a resumed file is judged the same */
 	size_t sort_memory;          /* 0: 8 MiB */
 	const char *spill_dir;
 	unsigned show_defects;       /* keep the first n for people */

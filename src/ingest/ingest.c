@@ -1,0 +1,441 @@
+/*
+ * ingest.c: one file to the store, resumable at every point.
+ *
+ *   pass 1   parse, gate; accepted records packed and sorted on disk (a second thread sorts), rejected ones to the
+ *            quarantine, which is durable before anything is delivered
+ *   verdict  refused: nothing is delivered
+ *   versions a range of row versions is reserved in the ledger, or the file's earlier one reused
+ *   deliver  records in the order of the store's key, behind the position that the store itself remembers; rows and
+ *            position are one transaction
+ *
+ * Everything before "deliver" has the same outcome whenever it is repeated, so a kill anywhere is followed by the same
+ * call again. The ledger's counts are written after the store's and are upserts by position.
+ */
+#include "ingest/ingest.h"
+
+#include "base/clock.h"
+#include "base/extsort.h"
+#include "base/fault.h"
+#include "ingest/pass.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RESULT_MEMORY ((size_t)8 << 20)
+#define DEFAULT_SINK_ROWS 250000u
+#define VERDICT_JSON_MAX ((size_t)1 << 20)
+
+struct job {
+	const struct ingest_plan *plan;
+	const struct ingest_target *target;
+	const struct catalog_output *out;
+	const char *path;
+	const struct ingest_progress *progress;
+	struct packed_plan packed;
+	struct extsort *sort;
+	struct gate *gate;
+	struct ingest_result *ret;
+	int64_t version_base;
+	uint64_t position;          /* of the store, in the sorted order */
+	uint64_t *refused_rows;     /* by the sink */
+	size_t nrefused, refused_cap;
+	char refused_reason[192];
+	char header[4096];
+};
+
+void ingest_result_done(struct ingest_result *r)
+{
+	arena_done(&r->arena);
+}
+
+static void result_init(struct ingest_result *r)
+{
+	*r = (struct ingest_result){.state = "interrupted"};
+	arena_init(&r->arena, RESULT_MEMORY);
+}
+
+enum err_code ingest_check(const struct ingest_plan *p, const char *path, const struct ingest_progress *progress,
+			   struct ingest_result *ret, struct err *e)
+{
+	struct gate *g = NULL;
+	int64_t t0 = clock_mono_ns();
+	result_init(ret);
+	enum err_code c = pass_run(p, path, progress, "check", NULL, ret, &g, e);
+	gate_free(g);
+	ret->verdict.late = NULL;
+	ret->seconds = (double)(clock_mono_ns() - t0) / 1e9;
+	if (!c)
+		ret->state = ret->refused ? "refused" : "checked";
+	return c;
+}
+
+/* ---- pass 1: into the sorter and the quarantine */
+
+static void defect_entry(struct job *j, const struct batch *b, const struct defect *d, struct span header,
+			 struct quarantine_entry *en)
+{
+	if (header.n >= sizeof j->header)
+		header.n = 0;
+	memcpy(j->header, header.p ? header.p : "", header.n);
+	j->header[header.n] = 0;
+	*en = (struct quarantine_entry){
+		.output = j->out->id,
+		.file = j->out->name,
+		.row = d->row,
+		.line = d->line,
+		.offset = d->offset,
+		.column = d->column,
+		.stage = d->stage,
+		.rule = d->rule,
+		.field = d->field >= 0 ? b->schema->fields[d->field].name : "",
+		.reason = d->reason,
+		.raw = {b->data + b->raw[d->index].off, b->raw[d->index].len},
+		.header = j->header,
+		.at_us = clock_now_us(),
+	};
+}
+
+/* One entry a record: its first rejecting defect. Defects of a batch come stage by stage, so a record that the gate
+ * rejects after the reader did is met twice; the reader's reason stays. */
+static enum err_code quarantine_batch(struct job *j, const struct batch *b, struct span header, struct err *e)
+{
+	uint64_t seen = 0;
+	for (uint32_t i = 0; i < b->ndefect; i++) {
+		const struct defect *d = &b->defect[i];
+		struct quarantine_entry en;
+		if (d->action == DEFECT_WARN || d->row == 0 || d->row == seen)
+			continue;
+		bool earlier = false;
+		for (uint32_t k = i; k-- > 0 && !earlier && b->defect[k].stage != d->stage;)
+			earlier = b->defect[k].row == d->row && b->defect[k].action != DEFECT_WARN;
+		seen = d->row;
+		if (earlier)
+			continue;
+		defect_entry(j, b, d, header, &en);
+		enum err_code c = quarantine_add(j->target->quarantine, &en, e);
+		if (c)
+			return c;
+	}
+	return ERR_OK;
+}
+
+static enum err_code take_batch(void *ctx, const struct batch *b, struct span header, struct err *e)
+{
+	struct job *j = ctx;
+	for (uint32_t r = 0; r < b->nrow; r++) {
+		if (b->bad[r])
+			continue;
+		size_t size = packed_size(&j->packed, b, r);
+		void *room;
+		enum err_code c = extsort_reserve(j->sort, size, sizeof(struct packed_row), packed_key_size(&j->packed, b, r),
+						  &room, e);
+		if (c)
+			return c;
+		packed_write(&j->packed, b, r, room);
+	}
+	return b->ndefect ? quarantine_batch(j, b, header, e) : ERR_OK;
+}
+
+/* ---- records that were rejected after their batch had gone: their text is read once more */
+
+struct late {
+	struct job *j;
+	const char *stage, *rule, *reason;   /* for a record that has no defect of its own */
+};
+
+static enum err_code late_found(void *ctx, const struct batch *b, uint32_t r, struct span header, struct err *e)
+{
+	struct late *l = ctx;
+	struct defect own = {.rule = l->rule, .stage = l->stage, .row = b->first_row + r, .index = r, .field = -1};
+	const struct defect *d = NULL;
+	struct quarantine_entry en;
+	for (uint32_t i = 0; i < b->ndefect && !d; i++) {
+		if (b->defect[i].row == own.row && b->defect[i].action != DEFECT_WARN)
+			d = &b->defect[i];
+	}
+	if (!d) {
+		snprintf(own.reason, sizeof own.reason, "%s", l->reason);
+		if (b->locate)
+			b->locate(b, &own);
+		d = &own;
+	}
+	defect_entry(l->j, b, d, header, &en);
+	return quarantine_add(l->j->target->quarantine, &en, e);
+}
+
+static enum err_code quarantine_late(struct job *j, const uint64_t *rows, uint64_t n, const char *stage,
+				     const char *rule, const char *reason, struct err *e)
+{
+	struct late l = {j, stage, rule, reason};
+	struct pass_wanted w = {rows, n, &j->ret->verdict, late_found, &l};
+	return n ? pass_find(j->plan, j->path, &w, e) : ERR_OK;
+}
+
+static enum err_code ledger_checked(struct job *j, struct err *e)
+{
+	const struct verdict *v = &j->ret->verdict;
+	struct buf b;
+	struct jsonw w;
+	buf_init(&b, VERDICT_JSON_MAX);
+	jsonw_init(&w, &b);
+	jsonw_begin(&w, '{');
+	verdict_write(v, &w);
+	jsonw_end(&w, '}');
+	enum err_code c = catalog_output_checked(j->target->catalog, j->out->id, v->records, v->accepted, v->rejected,
+						 v->refused, v->reason, buf_cstr(&b), e);
+	buf_done(&b);
+	return c;
+}
+
+static enum err_code first_pass(struct job *j, struct err *e)
+{
+	struct extsort_options so = {
+		.dir = j->plan->options.spill_dir,
+		.memory = j->plan->options.sort_memory,
+		.background = true,
+		/* Uniqueness may reject a later record of a key that then must not have displaced the first. */
+		.last_only = j->packed.nkey > 0 && !quality_plan_needs_whole_file(j->plan->quality),
+	};
+	struct pass_consumer consumer = {take_batch, j};
+	enum err_code c = extsort_new(&so, &j->sort, e);
+	if (!c)
+		c = pass_run(j->plan, j->path, j->progress, "check", &consumer, j->ret, &j->gate, e);
+	const struct verdict *v = &j->ret->verdict;
+	if (!c && !j->ret->refused)
+		c = quarantine_late(j, v->late, v->nlate, "quality", "unique",
+				    "its value occurs in an earlier record of the file", e);
+	if (!c)
+		c = quarantine_commit(j->target->quarantine, e);
+	return c ? c : ledger_checked(j, e);
+}
+
+/* ---- delivery */
+
+static bool is_late(const struct verdict *v, uint64_t row)
+{
+	uint64_t lo = 0, hi = v->nlate;
+	while (lo < hi) {
+		uint64_t mid = lo + (hi - lo) / 2;
+		if (v->late[mid] < row)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < v->nlate && v->late[lo] == row;
+}
+
+static enum err_code note_refusal(struct job *j, const struct sink_refusal *r, struct err *e)
+{
+	if (j->nrefused == j->refused_cap) {
+		size_t cap = j->refused_cap ? j->refused_cap * 2 : 16;
+		uint64_t *more = cap > ((size_t)1 << 20) ? NULL : realloc(j->refused_rows, cap * sizeof *more);
+		if (!more)
+			return err_set(e, ERR_REFUSED, "the store refuses more than %zu records of this file: %s",
+				       j->nrefused, r->reason);
+		j->refused_rows = more;
+		j->refused_cap = cap;
+	}
+	j->refused_rows[j->nrefused++] = r->row;
+	memcpy(j->refused_reason, r->reason, sizeof j->refused_reason);
+	j->ret->sink_refused++;
+	return ERR_OK;
+}
+
+/* Write rows; a row that the store refuses is left out and the others are written. */
+static enum err_code write_rows(struct job *j, const struct packed_row **rows, uint32_t n, uint64_t position, bool more,
+				struct sink_result *sr, struct err *e)
+{
+	for (;;) {
+		struct sink_rows sw = {.rows = rows, .n = n, .position = position, .more = more};
+		struct sink_refusal refusal = {0};
+		enum err_code c = j->target->sink_class->write(j->target->sink, &sw, sr, &refusal, e);
+		if (c != ERR_INVALID)
+			return c;
+		uint32_t k = 0;
+		while (k < n && rows[k]->row != refusal.row)
+			k++;
+		if (k == n)
+			return err_set(e, ERR_INTERNAL, "the store refused record %llu, which it was not given",
+				       (unsigned long long)refusal.row);
+		if ((c = note_refusal(j, &refusal, e)))
+			return c;
+		memmove(&rows[k], &rows[k + 1], (n - k - 1) * sizeof *rows);
+		n--;
+	}
+}
+
+/* A transaction is durable in the store: tell the ledger. */
+static enum err_code ledger_delivered(struct job *j, uint64_t to, const struct sink_result *sr, uint64_t refused,
+				      struct err *e)
+{
+	j->ret->delivered += sr->delivered;
+	j->ret->superseded += sr->superseded;
+	uint64_t from = j->position;
+	j->position = to;
+	if (fault_hit("ingest.delivered"))
+		return err_set(e, ERR_IO, "fault ingest.delivered");
+	return catalog_delivery(j->target->catalog, j->out->id, j->target->sink_name, from, to, to - from - refused,
+				sr->superseded, refused, e);
+}
+
+struct chunk {
+	const struct packed_row **rows;   /* of this block, without the late ones */
+	size_t cap;
+	uint64_t late;                    /* left out since the last transaction */
+};
+
+static enum err_code chunk_fill(struct job *j, struct chunk *ch, const void *const *recs, size_t n, uint32_t *ret_n,
+				struct err *e)
+{
+	if (n > ch->cap) {
+		const struct packed_row **more = realloc(ch->rows, n * sizeof *more);
+		if (!more)
+			return err_oom(e);
+		ch->rows = more;
+		ch->cap = n;
+	}
+	uint32_t k = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct packed_row *row = recs[i];
+		if (j->ret->verdict.nlate && is_late(&j->ret->verdict, row->row))
+			ch->late++;
+		else
+			ch->rows[k++] = row;
+	}
+	*ret_n = k;
+	return ERR_OK;
+}
+
+static enum err_code deliver_blocks(struct job *j, struct chunk *ch, struct err *e)
+{
+	uint32_t limit = j->plan->options.sink_rows ? j->plan->options.sink_rows : DEFAULT_SINK_ROWS;
+	uint64_t in_tx = 0, rank = j->position, refused_before = 0;
+	int64_t ticked = 0;
+	for (;;) {
+		const void *const *recs;
+		size_t n;
+		uint32_t k;
+		uint64_t total = j->ret->verdict.accepted;
+		enum err_code c = extsort_next_block(j->sort, &recs, &n, &rank, e);
+		if (!c)
+			c = chunk_fill(j, ch, recs, n, &k, e);
+		if (c)
+			return c;
+		if (n == 0 && in_tx == 0)
+			return ERR_OK;
+		struct sink_result sr = {0};
+		in_tx += n;
+		bool more = n > 0 && in_tx < limit;
+		if (n == 0)
+			rank = j->position + in_tx;
+		if ((c = write_rows(j, ch->rows, k, rank, more, &sr, e)))
+			return c;
+		if (!more) {
+			uint64_t refused = j->ret->sink_refused - refused_before + ch->late;
+			if ((c = ledger_delivered(j, rank, &sr, refused, e)))
+				return c;
+			refused_before = j->ret->sink_refused;
+			ch->late = in_tx = 0;
+			if (ingest_stopped(j->plan))
+				return ingest_interrupted(e);
+		}
+		int64_t now = clock_mono_ns();
+		if (j->progress && j->progress->tick && now - ticked > INT64_C(50000000)) {
+			ticked = now;
+			j->progress->tick(j->progress->ctx, "deliver", rank, total, rank);
+		}
+		if (n == 0)
+			return ERR_OK;
+	}
+}
+
+static enum err_code deliver(struct job *j, struct err *e)
+{
+	const struct ingest_target *t = j->target;
+	const struct verdict *v = &j->ret->verdict;
+	char table[160];
+	snprintf(table, sizeof table, "%s.%s", j->plan->data_file->key_space, j->plan->data_file->schema->name);
+	enum err_code c = catalog_output_versions(t->catalog, j->out->id, table, (int64_t)v->records + 1,
+						  &j->version_base, e);
+	struct sink_file f = {j->out->id, j->out->name, j->version_base, t->epoch};
+	if (!c)
+		c = t->sink_class->begin(t->sink, &f, &j->position, e);
+	if (!c)
+		c = extsort_finish(j->sort, e);
+	if (c)
+		return c;
+	j->ret->resumed = j->position > 0;
+	if (j->position) {
+		extsort_skip(j->sort, j->position);
+		struct sink_result none = {0};
+		uint64_t to = j->position;
+		j->position = 0;
+		if ((c = ledger_delivered(j, to, &none, 0, e)))
+			return c;
+	}
+	struct chunk ch = {0};
+	c = deliver_blocks(j, &ch, e);
+	free(ch.rows);
+	if (!c)
+		c = quarantine_late(j, j->refused_rows, j->nrefused, "sink", "refused", j->refused_reason, e);
+	if (!c && j->nrefused)
+		c = quarantine_commit(t->quarantine, e);
+	return c ? c : t->sink_class->end(t->sink, e);
+}
+
+static enum err_code all(struct job *j, struct err *e)
+{
+	enum err_code c = first_pass(j, e);
+	if (c)
+		return c;
+	if (j->ret->refused) {
+		j->ret->state = "refused";
+		return catalog_output_done(j->target->catalog, j->out->id, OUTPUT_REFUSED, j->ret->verdict.reason, e);
+	}
+	if ((c = deliver(j, e)))
+		return c;
+	j->ret->delivered = j->ret->verdict.accepted - j->ret->sink_refused;
+	if (fault_hit("ingest.done"))
+		return err_set(e, ERR_IO, "fault ingest.done");
+	c = catalog_output_done(j->target->catalog, j->out->id, OUTPUT_DELIVERED, "", e);
+	if (!c)
+		j->ret->state = "delivered";
+	return c;
+}
+
+static void already(const struct catalog_output *o, struct ingest_result *ret)
+{
+	ret->state = "already";
+	ret->already = true;
+	ret->verdict.records = o->records;
+	ret->verdict.accepted = o->accepted;
+	ret->verdict.rejected = o->rejected;
+	ret->delivered = o->delivered;
+}
+
+enum err_code ingest_file(const struct ingest_plan *p, const struct ingest_target *t, const char *path,
+			  const struct catalog_output *out, const struct ingest_progress *progress,
+			  struct ingest_result *ret, struct err *e)
+{
+	int64_t t0 = clock_mono_ns();
+	struct job j = {.target = t, .out = out, .path = path, .progress = progress, .ret = ret};
+	result_init(ret);
+	ret->output = out->id;
+	if (out->state == OUTPUT_DELIVERED) {
+		already(out, ret);
+		return ERR_OK;
+	}
+	struct ingest_plan plan = *p;
+	if (!plan.options.now_us)
+		plan.options.now_us = out->created_us;
+	j.plan = &plan;
+	j.packed = data_file_packed_plan(p->data_file);
+	enum err_code c = all(&j, e);
+	extsort_free(j.sort);
+	gate_free(j.gate);
+	free(j.refused_rows);
+	ret->verdict.late = NULL;
+	ret->seconds = (double)(clock_mono_ns() - t0) / 1e9;
+	return c;
+}
