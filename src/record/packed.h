@@ -3,10 +3,11 @@
  *
  * Layout (native byte order; never leaves the machine): struct packed_row, then the key, then the values.
  *   key:    memcmp order equals the key's order. STORE_I64: 8 bytes big-endian with the sign flipped; STORE_F64: the
- *           IEEE bits made monotone; text and bytes: their bytes, 0x00 as 0x00 0xff, then 0x00 0x01. Null never occurs.
- *           A table without primary key has an empty key.
+ *           IEEE bits made monotone (-0.0 is 0.0); text and bytes: their bytes, 0x00 as 0x00 0xff, then 0x00 0x01.
+ *           Null never occurs. A table without primary key has an empty key.
  *   nulls:  (nfields + 7) / 8 bytes, bit f set = null
- *   values: per field in order, nothing for null: STORE_I64 and STORE_F64 8 bytes; text: uint32 length, bytes, no NUL.
+ *   values: per field in order: STORE_I64 and STORE_F64 8 bytes; text: uint32 length, bytes, no NUL. Nothing for null,
+ *           and nothing for what the key holds as it is: a key field comes again only when its text has a 0x00.
  * Sizes are multiples of 8 so that rows can lie one behind the other.
  */
 #ifndef RECORD_PACKED_H
@@ -38,7 +39,7 @@ void packed_write(const struct packed_plan *p, const struct batch *b, uint32_t r
 /* memcmp of the keys, the shorter first; then nothing (callers break ties by row). */
 int packed_compare(const struct packed_row *a, const struct packed_row *b);
 
-/* Walk the values: v[nfields]. Text points into the row. */
-void packed_read(const struct schema *s, const struct packed_row *r, struct value *v);
+/* All values: v[nfields]. Text points into the row. */
+void packed_read(const struct packed_plan *p, const struct packed_row *r, struct value *v);
 
 #endif
