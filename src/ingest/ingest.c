@@ -126,10 +126,9 @@ static enum err_code take_batch(void *ctx, const struct batch *b, struct span he
 	for (uint32_t r = 0; r < b->nrow; r++) {
 		if (b->bad[r])
 			continue;
-		size_t size = packed_size(&j->packed, b, r);
+		size_t key_len, size = packed_size(&j->packed, b, r, &key_len);
 		void *room;
-		enum err_code c = extsort_reserve(j->sort, size, sizeof(struct packed_row), packed_key_size(&j->packed, b, r),
-						  &room, e);
+		enum err_code c = extsort_reserve(j->sort, size, sizeof(struct packed_row), key_len, &room, e);
 		if (c)
 			return c;
 		packed_write(&j->packed, b, r, room);
@@ -144,7 +143,7 @@ struct late {
 	const char *stage, *rule, *reason;   /* for a record that has no defect of its own */
 };
 
-static enum err_code late_found(void *ctx, const struct batch *b, uint32_t r, struct span header, struct err *e)
+static enum err_code late_found(void *ctx, struct batch *b, uint32_t r, struct span header, struct err *e)
 {
 	struct late *l = ctx;
 	struct defect own = {.rule = l->rule, .stage = l->stage, .row = b->first_row + r, .index = r, .field = -1};
@@ -315,7 +314,7 @@ static enum err_code deliver_blocks(struct job *j, struct chunk *ch, struct err 
 	for (;;) {
 		const void *const *recs;
 		size_t n;
-		uint32_t k;
+		uint32_t k = 0;
 		uint64_t total = j->ret->verdict.accepted;
 		enum err_code c = extsort_next_block(j->sort, &recs, &n, &rank, e);
 		if (!c)

@@ -70,7 +70,7 @@ static bool is_refusal(enum err_code c)
 static void refuse(struct ingest_result *ret, const struct err *e)
 {
 	ret->refused = ret->verdict.refused = true;
-	snprintf(ret->verdict.reason, sizeof ret->verdict.reason, "%s%s%s", e->msg, e->hint[0] ? "; " : "", e->hint);
+	snprintf(ret->verdict.reason, sizeof ret->verdict.reason, "%.300s%s%.200s", e->msg, e->hint[0] ? "; " : "", e->hint);
 }
 
 static struct span copy_span(struct arena *a, struct span s, size_t max)

@@ -28,7 +28,7 @@ struct pass_wanted {
 	const uint64_t *rows;
 	uint64_t n;
 	const struct verdict *verdict;
-	enum err_code (*found)(void *ctx, const struct batch *b, uint32_t r, struct span header, struct err *e);
+	enum err_code (*found)(void *ctx, struct batch *b, uint32_t r, struct span header, struct err *e);
 	void *ctx;
 };
 enum err_code pass_find(const struct ingest_plan *p, const char *path, const struct pass_wanted *w, struct err *e) MUST_USE;

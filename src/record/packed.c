@@ -73,7 +73,7 @@ static uint64_t get_u64be(const uint8_t *p)
 	return __builtin_bswap64(u);
 }
 
-size_t packed_size(const struct packed_plan *p, const struct batch *b, uint32_t r)
+size_t packed_size(const struct packed_plan *p, const struct batch *b, uint32_t r, size_t *ret_key_len)
 {
 	const struct schema *s = p->schema;
 	size_t n = sizeof(struct packed_row) + (s->nfields + 7) / 8;
@@ -83,17 +83,21 @@ size_t packed_size(const struct packed_plan *p, const struct batch *b, uint32_t 
 			continue;
 		n += c->ref ? 4 + (size_t)c->ref[r].len : 8;
 	}
+	size_t key_len = 0;
 	for (uint32_t k = 0; k < p->nkey; k++) {
 		uint32_t f = p->key[k];
 		struct value v = batch_value(b, r, f);
 		if (!is_text(&s->fields[f])) {
+			key_len += 8;
 			n += v.null ? 8 : 0;
 			continue;
 		}
 		/* In the key instead of among the values (-4 - len), or in both places. */
 		size_t z = v.null ? 0 : zeros(v.s);
+		key_len += v.null ? 2 : v.s.n + z + 2;
 		n += v.null ? 2 : z ? v.s.n + z + 2 : 2 - (size_t)4;
 	}
+	*ret_key_len = key_len;
 	return (n + 7) & ~(size_t)7;
 }
 

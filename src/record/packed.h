@@ -31,8 +31,8 @@ struct packed_plan {
 	uint32_t nkey;          /* 0: append */
 };
 
-/* Bytes that row r of b will need. */
-size_t packed_size(const struct packed_plan *p, const struct batch *b, uint32_t r);
+/* Bytes that row r of b will need, and of them the key's. */
+size_t packed_size(const struct packed_plan *p, const struct batch *b, uint32_t r, size_t *ret_key_len);
 /* Write it (out has packed_size bytes, 8-aligned). */
 void packed_write(const struct packed_plan *p, const struct batch *b, uint32_t r, struct packed_row *out);
 

@@ -63,11 +63,12 @@ static void add(struct maker *m, struct span t, int64_t i, double d, struct span
 
 static struct packed_row *pack(const struct packed_plan *p, const struct batch *b, uint32_t r)
 {
-	size_t n = packed_size(p, b, r);
+	size_t key_len, n = packed_size(p, b, r, &key_len);
 	assert_int_equal(n % 8, 0);
 	struct packed_row *row = malloc(n);   /* exact: sanitizers see a byte too many */
 	packed_write(p, b, r, row);
 	assert_int_equal(row->size, n);
+	assert_int_equal(row->key_len, key_len);
 	assert_int_equal(row->row, b->first_row + r);
 	return row;
 }
