@@ -32,7 +32,10 @@ struct gate_options {
 	const char *spill_dir;      /* for uniqueness; NULL: TMPDIR */
 	size_t memory;              /* 0: 8 MiB */
 	int64_t file_time_us;       /* when the file arrived or was written (age of the file); 0: unknown */
-	int64_t now_us;             /* 0: the clock */
+	int64_t now_us;             /* 0: the clock. Give a resumable file the same time again, so that it decides the same */
+	/* The second pass over a file: the verdict of the first one. File-level work is not repeated, its late[] records
+	 * are rejected in their batch, and its time is used. Must outlive the gate. */
+	const struct verdict *verdict;
 };
 
 enum err_code gate_new(const struct quality_plan *p, const struct gate_options *opt, struct gate **ret,
@@ -46,6 +49,7 @@ struct rule_count {
 	const char *field;          /* NULL: several or none */
 	enum defect_action action;
 	uint64_t records;           /* records it found (rejected or warned) */
+	uint64_t records_new;       /* of them, not yet found by an earlier rule of the same name: sums up by name */
 	char budget[32];            /* as written; "" none */
 	bool budget_used_up;
 };
@@ -58,11 +62,18 @@ struct verdict {
 	bool refused;               /* nothing of the file may be delivered */
 	char reason[512];           /* why it was refused */
 	const uint64_t *late;       /* record numbers */
+	const uint64_t *late_of;    /* parallel: the earlier record that has the same values */
+	const uint8_t *late_rule;   /* parallel: which rule of the plan */
 	uint64_t nlate;
+	int64_t now_us;             /* the time that ages were measured against */
 };
 
 enum err_code gate_finish(struct gate *g, struct verdict *ret, struct err *e) MUST_USE;
 void gate_free(struct gate *g);   /* frees late[] too */
+
+/* Records found per rule name, each record once per name: "defects": {"type": 3, "range": 1}. Warnings included. */
+uint64_t verdict_defects(const struct verdict *v, const char *rule);
+void verdict_write_defects(const struct verdict *v, struct jsonw *w);   /* the object's members */
 
 /* The verdict document's members, into an open object. */
 void verdict_write(const struct verdict *v, struct jsonw *w);
