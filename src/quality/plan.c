@@ -20,7 +20,7 @@ static const struct {
 	{"regex", "pattern"},	    {"matches", "pattern"},	{"like", "pattern"},	 {"between", "range"},
 	{"min", "range"},	    {"max", "range"},		{"in", "set"},		 {"in_set", "set"},
 	{"not_in", "set"},	    {"enum", "set"},		{"values", "set"},	 {"accepted_values", "set"},
-	{"missing", "null_share"},  {"completeness", "null_share"}, {"required", "not_null"}, {"freshness", "age"},
+	{"missing", "null_share"},  {"completeness", "null_share"}, {"required", "not_null"},
 	{"min_length", "length"},   {"max_length", "length"},	{"primary_key", "unique"}, {"duplicates", "unique"},
 	{"count", "row_count"},	    {"format", "date_format"},	{"greater", "compare"},	 {"less", "compare"},
 };
