@@ -135,4 +135,7 @@ static inline void rule_hit(struct rule_run *x, uint32_t r)
 /* The cell as people see it, quoted when it is text. Returns out. */
 const char *rule_cell_text(const struct rule *r, uint32_t field, const struct batch *b, uint32_t row, char out[200]);
 
+/* printf into a reason; what does not fit is cut between characters. */
+void rule_say(char out[REASON_MAX], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 #endif

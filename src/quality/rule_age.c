@@ -114,7 +114,7 @@ static void say_age(const struct age *p, const char *what, int64_t age, char out
 
 	age_text(age, text);
 	bool old = p->has_max && age > p->max;
-	snprintf(out, REASON_MAX, "%.90s is %s %s, %s %s is allowed", what, text, age < 0 ? "in the future" : "old",
+	rule_say(out, "%.90s is %s %s, %s %s is allowed", what, text, age < 0 ? "in the future" : "old",
 		 old ? "at most" : "at least", old ? p->max_text : p->min_text);
 }
 
@@ -126,7 +126,7 @@ static void age_reason(const struct rule_run *x, uint32_t row, char out[REASON_M
 
 	rule_cell_text(x->rule, x->rule->field[0], x->b, row, cell);
 	if (!cell_time(x, p, row, &us))
-		snprintf(out, REASON_MAX, "%s is no date of the rule's format", cell);
+		rule_say(out, "%s is no date of the rule's format", cell);
 	else
 		say_age(p, cell, age_of(x->opt->now_us, us), out);
 }
@@ -184,7 +184,7 @@ static bool freshness_judge(const struct rule_run *x, const struct file_facts *f
 	*ret_records = f->records ? f->records : 1;
 	const char *name = x->rule->schema->fields[x->rule->field[0]].name;
 	if (!s->any) {
-		snprintf(out, REASON_MAX, "no record has a readable %.100s", name);
+		rule_say(out, "no record has a readable %.100s", name);
 		return false;
 	}
 	snprintf(what, sizeof(what), "the newest %.80s", name);

@@ -7,7 +7,6 @@
 #include "quality/rules.h"
 #include "quality/value.h"
 
-#include <stdio.h>
 
 enum op { OP_LT, OP_LE, OP_EQ, OP_NE, OP_GT, OP_GE, OP_COUNT };
 
@@ -175,10 +174,10 @@ static void compare_reason(const struct rule_run *x, uint32_t row, char out[REAS
 	rule_cell_text(x->rule, fb, x->b, row, b);
 	row_order(x, p, row, &bad);
 	if (bad)
-		snprintf(out, REASON_MAX, "%.40s %.40s or %.40s %.40s is no date of the rule's format", f[fa].name, a,
+		rule_say(out, "%.40s %.40s or %.40s %.40s is no date of the rule's format", f[fa].name, a,
 			 f[fb].name, b);
 	else
-		snprintf(out, REASON_MAX, "%.40s %.40s is not %s %.40s %.40s", f[fa].name, a, op_names[p->op],
+		rule_say(out, "%.40s %.40s is not %s %.40s %.40s", f[fa].name, a, op_names[p->op],
 			 f[fb].name, b);
 }
 

@@ -4,7 +4,6 @@
 #include "quality/rules.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 /* ---- not_null: a column that the schema lets be null must not be */
 
@@ -45,7 +44,7 @@ static void not_null_reason(const struct rule_run *x, uint32_t row, char out[REA
 
 	while (i + 1 < r->nfield && !x->b->col[r->field[i]].null[row])
 		i++;
-	snprintf(out, REASON_MAX, "%s is null", r->schema->fields[r->field[i]].name);
+	rule_say(out, "%s is null", r->schema->fields[r->field[i]].name);
 }
 
 const struct rule_class rule_not_null = {
@@ -110,7 +109,7 @@ static bool null_share_judge(const struct rule_run *x, const struct file_facts *
 
 	(void)f;
 	*ret_records = c->nulls;
-	snprintf(out, REASON_MAX, "%s is null in %" PRIu64 " of %" PRIu64 " records, at most %s may be",
+	rule_say(out, "%s is null in %" PRIu64 " of %" PRIu64 " records, at most %s may be",
 		 x->rule->schema->fields[x->rule->field[0]].name, c->nulls, c->records, p->max.text);
 	return !budget_used_up(&p->max, c->nulls, c->records);
 }
@@ -158,10 +157,10 @@ static bool row_count_judge(const struct rule_run *x, const struct file_facts *f
 
 	*ret_records = 0;
 	if (f->records < p->min)
-		snprintf(out, REASON_MAX, "the file has %" PRIu64 " records, at least %" PRIu64 " are expected",
+		rule_say(out, "the file has %" PRIu64 " records, at least %" PRIu64 " are expected",
 			 f->records, p->min);
 	else if (f->records > p->max)
-		snprintf(out, REASON_MAX, "the file has %" PRIu64 " records, at most %" PRIu64 " are expected",
+		rule_say(out, "the file has %" PRIu64 " records, at most %" PRIu64 " are expected",
 			 f->records, p->max);
 	else
 		return true;

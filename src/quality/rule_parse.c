@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 void rule_error(struct rule_parse *x, const char *key, const char *found, const char *allowed, const char *suggestion)
@@ -129,4 +130,21 @@ const char *rule_cell_text(const struct rule *r, uint32_t field, const struct ba
 	size_t n = value_format(f, &v, out, 199);
 	out[n < 199 ? n : 199] = 0;
 	return out;
+}
+
+void rule_say(char out[REASON_MAX], const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vsnprintf(out, REASON_MAX, fmt, ap);
+	va_end(ap);
+	if (n < REASON_MAX)
+		return;
+	size_t at = REASON_MAX - 1;
+	while (at && ((unsigned char)out[at - 1] & 0xc0) == 0x80)
+		at--;
+	if (at && (unsigned char)out[at - 1] >= 0xc0)
+		at--;
+	out[at] = 0;
 }

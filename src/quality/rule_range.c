@@ -9,7 +9,6 @@
 #include "quality/value.h"
 
 #include <math.h>
-#include <stdio.h>
 
 struct range {
 	enum order order;
@@ -189,11 +188,11 @@ static void range_reason(const struct rule_run *x, uint32_t row, char out[REASON
 	if (g->order == ORDER_DATE_TEXT) {
 		const struct cell_ref *ref = &x->b->col[x->rule->field[0]].ref[row];
 		if (!datefmt_match(&g->fmt, x->b->data + ref->off, ref->len, &us)) {
-			snprintf(out, REASON_MAX, "%s is no date of the rule's format", cell);
+			rule_say(out, "%s is no date of the rule's format", cell);
 			return;
 		}
 	}
-	snprintf(out, REASON_MAX, "%s is %s", cell, g->text);
+	rule_say(out, "%s is %s", cell, g->text);
 }
 
 static const struct rule_param range_params[] = {

@@ -8,7 +8,6 @@
 
 #include "base/hash.h"
 
-#include <stdio.h>
 
 #define SET_VALUES_MAX 10000
 #define SET_FEW 8
@@ -158,7 +157,7 @@ static void set_reason(const struct rule_run *x, uint32_t row, char out[REASON_M
 	char cell[200];
 
 	rule_cell_text(x->rule, x->rule->field[0], x->b, row, cell);
-	snprintf(out, REASON_MAX, "%s is %s %s", cell, s->in ? "none of" : "one of the forbidden", s->text);
+	rule_say(out, "%s is %s %s", cell, s->in ? "none of" : "one of the forbidden", s->text);
 }
 
 static const struct rule_param set_params[] = {

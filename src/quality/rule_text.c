@@ -1,12 +1,11 @@
 /*
  * rule_text.c: validity of text columns: length, pattern, date_format.
  */
-#include "quality/pattern.h"
+#include "quality/automaton.h"
 #include "quality/rules.h"
 #include "quality/value.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 static struct span cell_span(const struct batch *b, const struct column *c, uint32_t r)
 {
@@ -77,7 +76,7 @@ static void length_reason(const struct rule_run *x, uint32_t row, char out[REASO
 	char cell[200];
 
 	rule_cell_text(x->rule, x->rule->field[0], x->b, row, cell);
-	snprintf(out, REASON_MAX, "%s has %" PRIu64 " %s, %s %" PRIu64 " are allowed", cell, n,
+	rule_say(out, "%s has %" PRIu64 " %s, %s %" PRIu64 " are allowed", cell, n,
 		 p->bytes ? "bytes" : "characters", n < p->min ? "at least" : "at most", n < p->min ? p->min : p->max);
 }
 
@@ -101,16 +100,16 @@ const struct rule_class rule_length = {
 /* ---- pattern: the whole cell matches a regular expression */
 
 struct pattern_param {
-	const struct pattern *pattern;
+	const struct automaton *pattern;
 	const char *text;
 };
 
-static void pattern_parse(struct rule_parse *x, struct rule *r)
+static void automaton_parse(struct rule_parse *x, struct rule *r)
 {
 	const struct field *f = &r->schema->fields[r->field[0]];
 	struct pattern_param *p = arena_alloc(x->a, sizeof(*p));
 	const char *s = rule_str(x, "pattern");
-	char wrong[PATTERN_ERROR_MAX];
+	char wrong[AUTOMATON_ERROR_MAX];
 
 	if (!p)
 		return;
@@ -122,7 +121,7 @@ static void pattern_parse(struct rule_parse *x, struct rule *r)
 		return;
 	}
 	p->text = s;
-	p->pattern = pattern_compile(span_str(s), x->a, wrong);
+	p->pattern = automaton_compile(span_str(s), x->a, wrong);
 	if (!p->pattern)
 		rule_error(x, "pattern", NULL, arena_strdup(x->a, wrong), "");
 	r->param = p;
@@ -138,7 +137,7 @@ static enum err_code pattern_scan(struct rule_run *x, struct err *e)
 	for (uint32_t r = 0; r < b->nrow; r++) {
 		if (c->null[r] || rule_skips(x, r))
 			continue;
-		if (!pattern_match(p->pattern, b->data + c->ref[r].off, c->ref[r].len))
+		if (!automaton_match(p->pattern, b->data + c->ref[r].off, c->ref[r].len))
 			rule_hit(x, r);
 	}
 	return ERR_OK;
@@ -150,7 +149,7 @@ static void pattern_reason(const struct rule_run *x, uint32_t row, char out[REAS
 	char cell[200];
 
 	rule_cell_text(x->rule, x->rule->field[0], x->b, row, cell);
-	snprintf(out, REASON_MAX, "%s does not match %.100s", cell, p->text);
+	rule_say(out, "%s does not match %.100s", cell, p->text);
 }
 
 static const struct rule_param pattern_params[] = {
@@ -164,7 +163,7 @@ const struct rule_class rule_pattern = {
 	.summary = "the whole cell matches a regular expression",
 	.flags = RULE_COLUMN,
 	.params = pattern_params,
-	.parse = pattern_parse,
+	.parse = automaton_parse,
 	.scan = pattern_scan,
 	.reason = pattern_reason,
 };
@@ -212,7 +211,7 @@ static void format_reason(const struct rule_run *x, uint32_t row, char out[REASO
 	char cell[200];
 
 	rule_cell_text(x->rule, x->rule->field[0], x->b, row, cell);
-	snprintf(out, REASON_MAX, "%s is no date of the expected format, or does not exist", cell);
+	rule_say(out, "%s is no date of the expected format, or does not exist", cell);
 }
 
 static const struct rule_param format_params[] = {

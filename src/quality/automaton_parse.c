@@ -1,5 +1,5 @@
-/* pattern_parse.c: recursive descent over a regular expression; see pattern.h for the syntax. */
-#include "quality/pattern_parse.h"
+/* automaton_parse.c: recursive descent over a regular expression; see automaton.h for the syntax. */
+#include "quality/automaton_parse.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,7 +52,7 @@ __attribute__((format(printf, 2, 3))) static struct node *fail(struct parser *s,
 
 	if (!s->wrong[0]) {
 		va_start(ap, fmt);
-		vsnprintf(s->wrong, PATTERN_ERROR_MAX, fmt, ap);
+		vsnprintf(s->wrong, AUTOMATON_ERROR_MAX, fmt, ap);
 		va_end(ap);
 	}
 	return NULL;
@@ -372,14 +372,14 @@ static struct node *parse_alt(struct parser *s)
 	return n;
 }
 
-struct node *pattern_parse(struct span text, struct arena *a, char wrong[PATTERN_ERROR_MAX])
+struct node *automaton_parse(struct span text, struct arena *a, char wrong[AUTOMATON_ERROR_MAX])
 {
 	const unsigned char *p = (const unsigned char *)text.p;
 	struct parser s = {p, p, p + text.n, a, wrong, 0};
 
 	wrong[0] = 0;
-	if (text.n == 0 || text.n > PATTERN_MAX)
-		return fail(&s, "a regular expression of 1 to %d bytes", PATTERN_MAX);
+	if (text.n == 0 || text.n > AUTOMATON_TEXT_MAX)
+		return fail(&s, "a regular expression of 1 to %d bytes", AUTOMATON_TEXT_MAX);
 	if (*s.p == '^')
 		s.p++;
 	struct node *n = parse_alt(&s);

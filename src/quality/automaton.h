@@ -1,9 +1,9 @@
 /*
- * pattern.h: regular expressions that a tenant may write: matched in one pass over the cell, whatever the pattern.
+ * automaton.h: regular expressions that a tenant may write: matched in one pass over the cell, whatever the pattern.
  *
- *   char wrong[PATTERN_ERROR_MAX];
- *   const struct pattern *p = pattern_compile(SPAN_LIT("[A-Z]{2}[0-9]+"), &arena, wrong);
- *   if (pattern_match(p, cell, n)) ...
+ *   char wrong[AUTOMATON_ERROR_MAX];
+ *   const struct automaton *p = automaton_compile(SPAN_LIT("[A-Z]{2}[0-9]+"), &arena, wrong);
+ *   if (automaton_match(p, cell, n)) ...
  *
  * Syntax: POSIX extended (IEEE 1003.1, 9.4): . [] [^] [:alpha:] * + ? {n} {n,} {n,m} | (), and \d \D \w \W \s \S \t \n
  * \r, (?:...); a backslash makes the next sign ordinary, inside brackets too. It always matches the whole cell: a ^ at
@@ -14,17 +14,17 @@
  * ranges as byte ranges). A pattern whose automaton would be too large is refused there, so a match costs one table
  * look-up a byte and no memory. Const afterwards; any thread.
  */
-#ifndef QUALITY_PATTERN_H
-#define QUALITY_PATTERN_H
+#ifndef QUALITY_AUTOMATON_H
+#define QUALITY_AUTOMATON_H
 
 #include "base/arena.h"
 
 #include <stdint.h>
 
-#define PATTERN_MAX 1000
-#define PATTERN_ERROR_MAX 160
+#define AUTOMATON_TEXT_MAX 1000
+#define AUTOMATON_ERROR_MAX 160
 
-struct pattern {
+struct automaton {
 	uint8_t cls[256];        /* byte -> class */
 	uint32_t ncls, nstate;
 	const uint16_t *next;    /* [state * ncls + class]; state 0 is dead, 1 the start */
@@ -32,9 +32,9 @@ struct pattern {
 };
 
 /* NULL: wrong tells why. The automaton lives in the arena. */
-const struct pattern *pattern_compile(struct span text, struct arena *a, char wrong[PATTERN_ERROR_MAX]);
+const struct automaton *automaton_compile(struct span text, struct arena *a, char wrong[AUTOMATON_ERROR_MAX]);
 
-static inline bool pattern_match(const struct pattern *p, const char *s, size_t n)
+static inline bool automaton_match(const struct automaton *p, const char *s, size_t n)
 {
 	uint32_t at = 1;
 

@@ -1,10 +1,10 @@
 /*
- * pattern_parse.h: a regular expression's text as a tree; between pattern_parse.c and pattern.c only.
+ * automaton_parse.h: a regular expression's text as a tree; between automaton_parse.c and automaton.c only.
  */
-#ifndef QUALITY_PATTERN_PARSE_H
-#define QUALITY_PATTERN_PARSE_H
+#ifndef QUALITY_AUTOMATON_PARSE_H
+#define QUALITY_AUTOMATON_PARSE_H
 
-#include "quality/pattern.h"
+#include "quality/automaton.h"
 
 #define RUNE_MAX 0x10ffffu
 #define REPEAT_MAX 255
@@ -25,6 +25,6 @@ struct node {
 };
 
 /* NULL: wrong tells why. */
-struct node *pattern_parse(struct span text, struct arena *a, char wrong[PATTERN_ERROR_MAX]);
+struct node *automaton_parse(struct span text, struct arena *a, char wrong[AUTOMATON_ERROR_MAX]);
 
 #endif

@@ -1,11 +1,11 @@
 /*
- * pattern.c: a tree becomes an automaton over bytes (Thompson's construction), that becomes a table (subset
+ * automaton.c: a tree becomes an automaton over bytes (Thompson's construction), that becomes a table (subset
  * construction). Both have limits, so that a hostile pattern is refused instead of burning time or memory.
  */
-#include "quality/pattern.h"
+#include "quality/automaton.h"
 
 #include "base/hash.h"
-#include "quality/pattern_parse.h"
+#include "quality/automaton_parse.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -252,7 +252,7 @@ static uint32_t intern(struct dfa *d)
 	return d->nset - 1;
 }
 
-static void byte_classes(const struct nfa *m, struct pattern *p, uint8_t first[256])
+static void byte_classes(const struct nfa *m, struct automaton *p, uint8_t first[256])
 {
 	bool border[257] = {true};
 
@@ -286,9 +286,9 @@ static uint32_t step(struct dfa *d, uint32_t from, uint8_t byte)
 	return intern(d);
 }
 
-static const struct pattern *determine(struct dfa *d, uint16_t start, struct arena *a)
+static const struct automaton *determine(struct dfa *d, uint16_t start, struct arena *a)
 {
-	struct pattern *p = arena_alloc(a, sizeof(*p));
+	struct automaton *p = arena_alloc(a, sizeof(*p));
 	uint16_t *next = arena_array(d->scratch, (size_t)DFA_MAX * 256, sizeof(*next));
 	uint8_t first[256];
 
@@ -321,7 +321,7 @@ static const struct pattern *determine(struct dfa *d, uint16_t start, struct are
 	return p;
 }
 
-static const struct pattern *build(const struct node *tree, struct arena *scratch, struct arena *a)
+static const struct automaton *build(const struct node *tree, struct arena *scratch, struct arena *a)
 {
 	struct nfa m = {.s = arena_array(scratch, NFA_MAX, sizeof(struct state))};
 	struct dfa d = {.m = &m, .scratch = scratch};
@@ -338,17 +338,17 @@ static const struct pattern *build(const struct node *tree, struct arena *scratc
 	return m.full ? NULL : determine(&d, start, a);
 }
 
-const struct pattern *pattern_compile(struct span text, struct arena *a, char wrong[PATTERN_ERROR_MAX])
+const struct automaton *automaton_compile(struct span text, struct arena *a, char wrong[AUTOMATON_ERROR_MAX])
 {
 	struct arena scratch;
-	const struct pattern *p = NULL;
+	const struct automaton *p = NULL;
 
 	arena_init(&scratch, SCRATCH_MAX);
-	const struct node *tree = pattern_parse(text, &scratch, wrong);
+	const struct node *tree = automaton_parse(text, &scratch, wrong);
 	if (tree)
 		p = build(tree, &scratch, a);
 	if (tree && !p)
-		snprintf(wrong, PATTERN_ERROR_MAX, "a simpler pattern: this one needs too many states (shorter "
+		snprintf(wrong, AUTOMATON_ERROR_MAX, "a simpler pattern: this one needs too many states (shorter "
 						   "repetitions, fewer alternatives)");
 	arena_done(&scratch);
 	return p;

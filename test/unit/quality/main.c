@@ -1,0 +1,7 @@
+/* main.c: the unit tests of quality/. */
+#include "suite.h"
+
+int main(void)
+{
+	return run_automaton_tests() + run_datefmt_tests() + run_gate_tests();
+}
