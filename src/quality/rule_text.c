@@ -104,7 +104,7 @@ struct pattern_param {
 	const char *text;
 };
 
-static void automaton_parse(struct rule_parse *x, struct rule *r)
+static void pattern_parse(struct rule_parse *x, struct rule *r)
 {
 	const struct field *f = &r->schema->fields[r->field[0]];
 	struct pattern_param *p = arena_alloc(x->a, sizeof(*p));
@@ -163,7 +163,7 @@ const struct rule_class rule_pattern = {
 	.summary = "the whole cell matches a regular expression",
 	.flags = RULE_COLUMN,
 	.params = pattern_params,
-	.parse = automaton_parse,
+	.parse = pattern_parse,
 	.scan = pattern_scan,
 	.reason = pattern_reason,
 };

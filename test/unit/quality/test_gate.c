@@ -159,7 +159,7 @@ static void test_rules(void **state)
 	check("{\"rules\":[{\"rule\":\"pattern\",\"column\":\"s\",\"pattern\":\"[a-z]{3}\"}]}", "00010", 1, "pattern", 1,
 	      false);
 	check("{\"rules\":[{\"rule\":\"length\",\"column\":\"s\",\"min\":4}]}", "11001", 3, "length", 3, false);
-	check("{\"rules\":[{\"rule\":\"compare\",\"columns\":[\"id\",\"v\"],\"op\":\"<\"}]}", "10010", 2, "compare", 2, false);
+	check("{\"rules\":[{\"rule\":\"compare\",\"columns\":[\"id\",\"v\"],\"op\":\"<\"}]}", "00010", 1, "compare", 1, false);
 	check("{\"rules\":[{\"rule\":\"unique\"}]}", "00000", 1, "unique", 1, false);
 	check("{\"rules\":[{\"rule\":\"unique\",\"column\":\"s\"}]}", "00000", 1, "unique", 1, false);
 	check("{\"rules\":[{\"rule\":\"unique\"},{\"rule\":\"unique\",\"column\":\"s\"}]}", "00000", 1, "unique", 1, false);
