@@ -102,7 +102,7 @@ static int bind_one(sqlite3_stmt *st, int i, char type, va_list *ap)
 static enum err_code bound(struct db *d, const char *sql, const char *types, va_list *ap, sqlite3_stmt **ret,
 			   struct err *e)
 {
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	enum err_code code = statement(d, sql, &st, e);
 	if (code)
 		return code;

@@ -136,7 +136,7 @@ static enum err_code file_receive(struct catalog *c, const char *tenant, const c
 				  struct catalog_file *ret, struct err *e)
 {
 	struct tx tx;
-	enum receive_result what;
+	enum receive_result what = RECEIVE_NEW;
 	struct catalog_file f;
 	int64_t id;
 	enum err_code code = tx_begin(c, DURABLE, &tx, e);

@@ -166,7 +166,7 @@ static enum err_code run_close(struct tx *tx, const struct catalog_run *r, uint6
 {
 	return db_exec(tx->db, e, "UPDATE run SET state = ?2, reason = ?3, ended_us = ?4, files_out = ?5, bytes_out = ?6, "
 		       "records_in = ?7, records_out = ?8, exit_code = ?9, signal = ?10, cpu_us = ?11, peak_bytes = ?12, "
-		       "limits = CASE ?13 WHEN '' THEN limits ELSE ?13 END WHERE id = ?1", "idtiiiiddiit", r->id,
+		       "limits = CASE ?13 WHEN '' THEN limits ELSE ?13 END WHERE id = ?1", "idtiiiiiddiit", r->id,
 		       (int)r->state, text(r->reason), r->ended_us ? r->ended_us : tx->now, (int64_t)nout,
 		       (int64_t)bytes_out, r->records_in, r->records_out, r->exit_code, r->signal, r->cpu_us,
 		       r->peak_bytes, text(r->limits));
