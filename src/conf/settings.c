@@ -28,8 +28,15 @@ const struct conf_row conf_rows[] = {
 	 "Answer requests without a token; only on a loopback address, and with a warning.", false},
 	{"api.open_metrics", CONF_BOOL, "false", 0, 0, NULL, "Answer /metrics without a token.", false},
 
+	{"api.header_timeout", CONF_SECONDS, "20s", 1, DAY, NULL,
+	 "A connection whose next request is not there with all its headers after it is closed.", false},
+
 	{"upload.min_free", CONF_BYTES, "1GiB", 0, 1024 * TIB, NULL,
-	 "Disk space to keep free: uploads that would go below are answered 507.", false},
+	 "Disk space to keep free (never more than 5% of the disk): uploads that would go below are answered 507.", false},
+	{"upload.max_parallel", CONF_INT, "64", 1, 65536, NULL,
+	 "Uploads at the same time; one tenant gets half of them and one more. More are answered 503 with Retry-After.",
+	 false},
+	{"upload.max_files", CONF_INT, "100", 1, 10000, NULL, "Files in one form.", false},
 
 	{"log.level", CONF_CHOICE, "info", 0, 0, "debug|info|warn|error", "The least level that is logged.", false},
 	{"log.format", CONF_CHOICE, "auto", 0, 0, "auto|human|logfmt|json",

@@ -1,0 +1,102 @@
+/* listen.c: the listening sockets: TCP on api.listen, and DATA/control.sock for workers. */
+#include "api/listen.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 511
+
+static enum err_code resolve(const char *address, int port, struct sockaddr_storage *ret, socklen_t *ret_n, struct err *e)
+{
+	char service[8];
+	snprintf(service, sizeof service, "%d", port);
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *list;
+	int rc = getaddrinfo(strcmp(address, "localhost") == 0 ? "127.0.0.1" : address, service, &hints, &list);
+	if (rc) {
+		err_set(e, ERR_CONFIG, "api.listen is \"%s\": %s", address, gai_strerror(rc));
+		return err_hint(e, "use an address of this machine, for instance 127.0.0.1 or 0.0.0.0");
+	}
+	memcpy(ret, list->ai_addr, list->ai_addrlen);
+	*ret_n = list->ai_addrlen;
+	freeaddrinfo(list);
+	return ERR_OK;
+}
+
+static bool is_loopback(const struct sockaddr_storage *sa)
+{
+	if (sa->ss_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)sa)->sin_addr.s_addr) >> 24 == 127;
+	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)sa)->sin6_addr);
+}
+
+static void describe(const struct sockaddr_storage *sa, char url[128])
+{
+	char host[INET6_ADDRSTRLEN] = "";
+	if (sa->ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
+		inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+		bool any = in->sin_addr.s_addr == 0;
+		snprintf(url, 128, "http://%s:%u", any ? "127.0.0.1" : host, ntohs(in->sin_port));
+	} else {
+		const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)sa;
+		inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host);
+		bool any = IN6_IS_ADDR_UNSPECIFIED(&in->sin6_addr);
+		snprintf(url, 128, "http://[%s]:%u", any ? "::1" : host, ntohs(in->sin6_port));
+	}
+}
+
+enum err_code listen_tcp(const char *address, int port, struct listener *ret, struct err *e)
+{
+	struct sockaddr_storage sa = {0};
+	socklen_t n;
+	enum err_code code = resolve(address, port, &sa, &n, e);
+	if (code)
+		return code;
+	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
+	if (fd < 0)
+		return err_sys(e, errno, "make a socket");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (bind(fd, (struct sockaddr *)&sa, n) || listen(fd, BACKLOG)) {
+		int sys = errno;
+		close(fd);
+		if (sys != EADDRINUSE)
+			return err_sys(e, sys, "listen on %s port %d", address, port);
+		err_set(e, ERR_BUSY, "port %d of %s is taken by another program", port, address);
+		return err_hint(e, "stop that program (ss -ltnp shows it), or choose another: --set api.port=8091 (0: any free one)");
+	}
+	n = sizeof sa;
+	getsockname(fd, (struct sockaddr *)&sa, &n);
+	ret->fd = fd;
+	ret->loopback = is_loopback(&sa);
+	describe(&sa, ret->url);
+	return ERR_OK;
+}
+
+enum err_code listen_unix(const char *path, int *ret_fd, struct err *e)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof sa.sun_path) {
+		err_set(e, ERR_CONFIG, "the path \"%s\" is too long for a socket (%zu bytes at most)", path, sizeof sa.sun_path - 1);
+		return err_hint(e, "choose a data directory with a shorter path: --data DIR");
+	}
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	unlink(path); /* the data directory's lock says that nobody else listens there */
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_sys(e, errno, "make a socket");
+	/* fchmod before bind decides the mode of the entry, so there is no moment with a wider one. */
+	if (fchmod(fd, 0600) || bind(fd, (struct sockaddr *)&sa, sizeof sa) || chmod(path, 0600) || listen(fd, BACKLOG)) {
+		int sys = errno;
+		close(fd);
+		return err_sys(e, sys, "listen on \"%s\"", path);
+	}
+	*ret_fd = fd;
+	return ERR_OK;
+}
