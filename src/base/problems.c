@@ -77,7 +77,7 @@ void problems_print(const struct problems *p, struct buf *out, bool colour)
 		else if (error)
 			buf_str(out, ": missing");
 		if (*n->allowed)
-			buf_printf(out, "; %s", n->allowed);
+			buf_printf(out, "; %s: %s", error ? "allowed" : "usual", n->allowed);
 		if (*n->suggestion)
 			buf_printf(out, "; %s", n->suggestion);
 		buf_char(out, '\n');

@@ -266,6 +266,11 @@ struct data_file *data_file_parse(struct span text, const char *document, struct
 		doc_no_memory(p);
 	if (!d || !root || !doc_is_object(p, root, "$", "an object with name, file_type, key_space, schema, primary_key"))
 		return NULL;
+	if (json_get(root, "client") && !json_get(root, "schema")) {
+		problem_add(p, PROBLEM_ERROR, root, "$", "a service agreement", "a data file configuration",
+			    "the two documents seem to be swapped");
+		return NULL;
+	}
 	doc_keys_check(p, root, "$", keys, ARRAY_LENGTH(keys));
 	d->text = arena_span(a, text);
 	name_parse(root, p, d);
