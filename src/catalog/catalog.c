@@ -1,7 +1,7 @@
 /* catalog.c: the public calls, handed to the implementation behind the handle, and the names of states. */
 #include "catalog/catalog.h"
 
-#include "catalog/ops.h"
+#include "catalog/guard.h"
 
 #include <string.h>
 
@@ -41,6 +41,13 @@ void catalog_close(struct catalog *c)
 {
 	if (c)
 		c->ops->close(c);
+}
+
+void catalog_guard(struct catalog *base, const char *tenant, int64_t epoch, struct catalog *ret)
+{
+	*ret = *base;
+	ret->tenant = tenant;
+	ret->epoch = epoch;
 }
 
 static enum err_code unsupported(struct err *e, const char *call)
@@ -301,10 +308,10 @@ enum err_code catalog_output_done(struct catalog *c, int64_t id, enum output_sta
 	return unsupported(e, "output_done");
 }
 
-enum err_code catalog_output_replayed(struct catalog *c, int64_t id, uint64_t n, struct err *e)
+enum err_code catalog_output_replayed(struct catalog *c, int64_t id, uint64_t gate, uint64_t sink, struct err *e)
 {
 	if (c->ops->output_replayed)
-		return c->ops->output_replayed(c, id, n, e);
+		return c->ops->output_replayed(c, id, gate, sink, e);
 	return unsupported(e, "output_replayed");
 }
 

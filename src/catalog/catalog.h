@@ -221,8 +221,11 @@ enum err_code catalog_delivery(struct catalog *c, int64_t id, const char *sink, 
  * output: files become refused... with the reason. [durable] [worker] */
 enum err_code catalog_output_done(struct catalog *c, int64_t id, enum output_state state, const char *reason,
 				  struct err *e) MUST_USE;
-/* Records replayed out of the quarantine: rejected - n, accepted + n, delivered + n. [durable] */
-enum err_code catalog_output_replayed(struct catalog *c, int64_t id, uint64_t n, struct err *e) MUST_USE;
+/* Records that have come out of the quarantine, in all and not since the last call, so that it may be repeated: `gate`
+ * of those that the gate rejected (rejected - gate, accepted + gate, delivered + gate), `sink` of those that the sink
+ * refused (refused_by_sink - sink, delivered + sink). A lower number than told before changes nothing.
+ * [durable] [worker] */
+enum err_code catalog_output_replayed(struct catalog *c, int64_t id, uint64_t gate, uint64_t sink, struct err *e) MUST_USE;
 
 /* ---- workers: an epoch per tenant; a new worker gets a higher one and fences the old. [durable] */
 enum err_code catalog_epoch_next(struct catalog *c, const char *tenant, int64_t *ret, struct err *e) MUST_USE;

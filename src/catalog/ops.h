@@ -76,7 +76,7 @@ struct catalog_ops {
 		uint64_t delivered, uint64_t superseded, uint64_t refused, struct err *e);
 	enum err_code (*output_done)(struct catalog *c, int64_t id, enum output_state state, const char *reason,
 		struct err *e);
-	enum err_code (*output_replayed)(struct catalog *c, int64_t id, uint64_t n, struct err *e);
+	enum err_code (*output_replayed)(struct catalog *c, int64_t id, uint64_t gate, uint64_t sink, struct err *e);
 	enum err_code (*epoch_next)(struct catalog *c, const char *tenant, int64_t *ret, struct err *e);
 	enum err_code (*epoch)(struct catalog *c, const char *tenant, int64_t *ret, struct err *e);
 	enum err_code (*job_add)(struct catalog *c, const char *tenant, const char *kind, const char *params,

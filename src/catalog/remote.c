@@ -239,12 +239,14 @@ static enum err_code remote_output_done(struct catalog *c, int64_t id, enum outp
 	return code;
 }
 
-static enum err_code remote_output_replayed(struct catalog *c, int64_t id, uint64_t total, struct err *e)
+static enum err_code remote_output_replayed(struct catalog *c, int64_t id, uint64_t gate, uint64_t sink,
+					    struct err *e)
 {
 	struct call k;
 	call_begin(c, &k);
 	jsonw_kint(&k.w, "id", id);
-	jsonw_kint(&k.w, "total", (int64_t)total);
+	jsonw_kint(&k.w, "gate", (int64_t)gate);
+	jsonw_kint(&k.w, "sink", (int64_t)sink);
 	enum err_code code = call_send(c, &k, "/internal/output_replayed", e);
 	call_done(&k);
 	return code;

@@ -47,20 +47,21 @@ static const char step_0_to_1[] =
 	" PRIMARY KEY(tenant, app)) WITHOUT ROWID;"
 
 	/* records, accepted, rejected are what the gate said; delivered, superseded, refused the sums of delivery;
-	 * replayed what came out of the quarantine later. Readers see rejected - replayed and so on. */
+	 * replayed and replayed_sink what came out of the quarantine later. Readers see rejected - replayed and so on. */
 	"CREATE TABLE output(id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, tenant TEXT NOT NULL,"
 	" name TEXT NOT NULL, source TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL, state INTEGER NOT NULL,"
 	" reason TEXT NOT NULL DEFAULT '', version_base INTEGER NOT NULL DEFAULT 0,"
 	" version_rows INTEGER NOT NULL DEFAULT 0, document_version INTEGER NOT NULL DEFAULT 0,"
 	" records INTEGER NOT NULL DEFAULT 0, accepted INTEGER NOT NULL DEFAULT 0, rejected INTEGER NOT NULL DEFAULT 0,"
 	" delivered INTEGER NOT NULL DEFAULT 0, superseded INTEGER NOT NULL DEFAULT 0,"
-	" refused INTEGER NOT NULL DEFAULT 0, replayed INTEGER NOT NULL DEFAULT 0, verdict TEXT NOT NULL DEFAULT '',"
+	" refused INTEGER NOT NULL DEFAULT 0, replayed INTEGER NOT NULL DEFAULT 0,"
+	" replayed_sink INTEGER NOT NULL DEFAULT 0, verdict TEXT NOT NULL DEFAULT '',"
 	" created_us INTEGER NOT NULL, updated_us INTEGER NOT NULL);"
 	"CREATE INDEX output_identity ON output(tenant, name, sha256, id);"
 	"CREATE INDEX output_tenant_state ON output(tenant, state, id);"
 	"CREATE INDEX output_state ON output(state, id);"
 	"CREATE INDEX output_run ON output(run, id);"
-	"CREATE INDEX output_counts ON output(tenant, state, accepted, rejected, delivered, replayed);"
+	"CREATE INDEX output_counts ON output(tenant, state, accepted, rejected, delivered, replayed, replayed_sink);"
 	"CREATE TABLE delivery(output INTEGER NOT NULL, sink TEXT NOT NULL, first INTEGER NOT NULL,"
 	" last INTEGER NOT NULL, delivered INTEGER NOT NULL, superseded INTEGER NOT NULL, refused INTEGER NOT NULL,"
 	" at_us INTEGER NOT NULL, PRIMARY KEY(output, sink, first)) WITHOUT ROWID;"

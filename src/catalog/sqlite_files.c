@@ -359,16 +359,16 @@ static enum err_code count_outputs(struct db *d, const char *tenant, struct cata
 	sqlite3_stmt *st;
 	bool row;
 	enum err_code code = tenant ? db_query(d, &st, e, "SELECT state, count(*), sum(accepted), sum(rejected), "
-					       "sum(delivered), sum(replayed) FROM output INDEXED BY output_counts "
+					       "sum(delivered), sum(replayed), sum(replayed_sink) FROM output INDEXED BY output_counts "
 					       "WHERE tenant = ?1 GROUP BY state", "t", tenant)
 				    : db_query(d, &st, e, "SELECT state, count(*), sum(accepted), sum(rejected), "
-					       "sum(delivered), sum(replayed) FROM output INDEXED BY output_counts "
+					       "sum(delivered), sum(replayed), sum(replayed_sink) FROM output INDEXED BY output_counts "
 					       "GROUP BY state", "");
 	while (!code && !(code = db_next(d, st, &row, e)) && row) {
 		int64_t state = db_int(st, 0), replayed = db_int(st, 5);
 		n->accepted += (uint64_t)(db_int(st, 2) + replayed);
 		n->rejected += (uint64_t)(db_int(st, 3) - replayed);
-		n->delivered += (uint64_t)(db_int(st, 4) + replayed);
+		n->delivered += (uint64_t)(db_int(st, 4) + replayed + db_int(st, 6));
 		if (state == OUTPUT_WAITING || state == OUTPUT_CHECKED)
 			n->outputs_waiting += (uint64_t)db_int(st, 1);
 	}

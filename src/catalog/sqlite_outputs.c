@@ -13,13 +13,17 @@
 #define FOLD_MAX 256
 #define OUTPUT_COLUMNS                                                                                                 \
 	"id, run, tenant, name, source, size, sha256, state, reason, version_base, version_rows, document_version, "   \
-	"records, accepted, rejected, delivered, superseded, refused, replayed, verdict, created_us, updated_us"
+	"records, accepted, rejected, delivered, superseded, refused, replayed, verdict, created_us, updated_us, "   \
+	"replayed_sink"
 
 static enum err_code output_from_row(sqlite3_stmt *st, struct arena *a, struct catalog_output *ret, struct err *e)
 {
 	uint64_t rejected = (uint64_t)db_int(st, 14), replayed = (uint64_t)db_int(st, 18);
+	uint64_t refused = (uint64_t)db_int(st, 17), sunk = (uint64_t)db_int(st, 22);
 	if (replayed > rejected)
 		replayed = rejected;
+	if (sunk > refused)
+		sunk = refused;
 	*ret = (struct catalog_output){
 		.id = db_int(st, 0),
 		.run = db_int(st, 1),
@@ -36,9 +40,9 @@ static enum err_code output_from_row(sqlite3_stmt *st, struct arena *a, struct c
 		.records = (uint64_t)db_int(st, 12),
 		.accepted = (uint64_t)db_int(st, 13) + replayed,
 		.rejected = rejected - replayed,
-		.delivered = (uint64_t)db_int(st, 15) + replayed,
+		.delivered = (uint64_t)db_int(st, 15) + replayed + sunk,
 		.superseded = (uint64_t)db_int(st, 16),
-		.refused_by_sink = (uint64_t)db_int(st, 17),
+		.refused_by_sink = refused - sunk,
 		.verdict = db_text_copy(st, 19, a),
 		.created_us = db_int(st, 20),
 		.updated_us = db_int(st, 21),
@@ -218,7 +222,7 @@ static enum err_code ending_of(struct tx *tx, int64_t run, const char *file, str
 		db_reset(st);
 		return ERR_OK;
 	}
-	code = db_query(tx->db, &st, e, "SELECT sum(delivered + replayed), sum(records), sum(rejected - replayed) FROM output "
+	code = db_query(tx->db, &st, e, "SELECT sum(delivered + replayed + replayed_sink), sum(records), sum(rejected - replayed) FROM output "
 			"WHERE run = ?1 AND source IN ('', ?2)", "it", run, file);
 	if (code || (code = db_next(tx->db, st, &row, e)) || !row)
 		return code;
@@ -412,26 +416,27 @@ static enum err_code delivery(struct catalog *c, int64_t id, const char *sink, u
 	return code ? code : tx_end(&tx, delivery_in(&tx, id, &k, e), e);
 }
 
-static enum err_code replayed_in(struct tx *tx, int64_t id, uint64_t total, struct err *e)
+static enum err_code replayed_in(struct tx *tx, int64_t id, uint64_t gate, uint64_t sink, struct err *e)
 {
 	struct brief b;
 	char text[512];
 	enum err_code code = brief_load(tx, id, &b, e);
 	if (!code)
-		code = db_exec(tx->db, e, "UPDATE output SET replayed = ?2, updated_us = ?3 WHERE id = ?1 AND replayed < ?2",
-			       "iii", id, (int64_t)total, tx->now);
+		code = db_exec(tx->db, e, "UPDATE output SET replayed = max(replayed, ?2), replayed_sink = max(replayed_sink, "
+			       "?3), updated_us = ?4 WHERE id = ?1 AND (replayed < ?2 OR replayed_sink < ?3)", "iiii", id,
+			       (int64_t)gate, (int64_t)sink, tx->now);
 	if (code || db_changes(tx->db) == 0)
 		return code;
 	snprintf(text, sizeof text, "%llu records of output o%lld \"%.200s\" have come out of the quarantine and are delivered",
-		 (unsigned long long)total, (long long)id, b.name);
+		 (unsigned long long)(gate + sink), (long long)id, b.name);
 	return output_event(tx, &b, "replay", text, e);
 }
 
-static enum err_code output_replayed(struct catalog *c, int64_t id, uint64_t total, struct err *e)
+static enum err_code output_replayed(struct catalog *c, int64_t id, uint64_t gate, uint64_t sink, struct err *e)
 {
 	struct tx tx;
 	enum err_code code = tx_begin(c, DURABLE, &tx, e);
-	return code ? code : tx_end(&tx, replayed_in(&tx, id, total, e), e);
+	return code ? code : tx_end(&tx, replayed_in(&tx, id, gate, sink, e), e);
 }
 
 /* ---- reading */

@@ -1,33 +1,16 @@
 /* wire.c: ledger structs as JSON, for remote.c and the control plane's side of it. */
 #include "catalog/wire.h"
 
+#include "record/utf8.h"
+
 #include <stdio.h>
 #include <string.h>
 
 /* ---- text */
 
-/* RFC 3629: shortest forms only, no surrogates, up to U+10FFFF. */
-static bool is_utf8(const char *s)
-{
-	const unsigned char *p = (const unsigned char *)s;
-	while (*p) {
-		unsigned c = *p++, more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : 3;
-		if (c >= 0x80 && (c < 0xc2 || c > 0xf4))
-			return false;
-		unsigned low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-		unsigned high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-		for (; more; more--, low = 0x80, high = 0xbf) {
-			if (*p < low || *p > high)
-				return false;
-			p++;
-		}
-	}
-	return true;
-}
-
 void wire_text(struct jsonw *w, const char *key, const char *s)
 {
-	if (!s || is_utf8(s)) {
+	if (!s || utf8_valid_prefix(s, strlen(s)) == strlen(s)) {
 		jsonw_kstr(w, key, s ? s : "");
 		return;
 	}

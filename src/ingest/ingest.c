@@ -41,7 +41,6 @@ struct job {
 	uint64_t *refused_rows;     /* by the sink */
 	size_t nrefused, refused_cap;
 	char refused_reason[192];
-	char header[4096];
 };
 
 void ingest_result_done(struct ingest_result *r)
@@ -75,10 +74,6 @@ enum err_code ingest_check(const struct ingest_plan *p, const char *path, const 
 static void defect_entry(struct job *j, const struct batch *b, const struct defect *d, struct span header,
 			 struct quarantine_entry *en)
 {
-	if (header.n >= sizeof j->header)
-		header.n = 0;
-	memcpy(j->header, header.p ? header.p : "", header.n);
-	j->header[header.n] = 0;
 	*en = (struct quarantine_entry){
 		.output = j->out->id,
 		.file = j->out->name,
@@ -91,7 +86,7 @@ static void defect_entry(struct job *j, const struct batch *b, const struct defe
 		.field = d->field >= 0 ? b->schema->fields[d->field].name : "",
 		.reason = d->reason,
 		.raw = {b->data + b->raw[d->index].off, b->raw[d->index].len},
-		.header = j->header,
+		.header = header,
 		.at_us = clock_now_us(),
 	};
 }

@@ -384,10 +384,11 @@ static void test_delivery_upserts(void **state)
 	OK(w, catalog_output_get(w->c, id, &w->a, &o, &w->e));
 	assert_int_equal(o.delivered, 199);
 	OK(w, catalog_output_checked(w->c, id, 210, 200, 10, false, "", "{}", &w->e));
-	OK(w, catalog_output_replayed(w->c, id, 4, &w->e));
-	OK(w, catalog_output_replayed(w->c, id, 4, &w->e));
+	OK(w, catalog_output_replayed(w->c, id, 4, 1, &w->e));
+	OK(w, catalog_output_replayed(w->c, id, 4, 1, &w->e));
 	OK(w, catalog_output_get(w->c, id, &w->a, &o, &w->e));
-	assert_int_equal(o.delivered, 203);
+	assert_int_equal(o.delivered, 204);
+	assert_int_equal(o.refused_by_sink, 0);
 	assert_int_equal(o.accepted, 204);
 	assert_int_equal(o.rejected, 6);
 }
