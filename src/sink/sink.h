@@ -66,6 +66,7 @@ struct sink_refusal {
 
 struct sink_class {
 	const char *name;        /* "sqlite" */
+	const char *target_hint; /* what follows the colon: "DIR" */
 	const char *summary;
 	unsigned caps;
 	/* target: what follows "sqlite:"; created when missing. */
