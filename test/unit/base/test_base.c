@@ -150,8 +150,8 @@ static void test_problems(void **state)
 	problem_add(&p, PROBLEM_ERROR, NULL, "$.name", NULL, "a text", "");
 	problems_print(&p, &out, false);
 	assert_string_equal(buf_cstr(&out),
-			    "doc.json:2:3: error: $.type: found \"integer\"; one of int, long; did you mean \"int\"?\n"
-			    "doc.json: error: $.name: missing; a text\n");
+			    "doc.json:2:3: error: $.type: found \"integer\"; allowed: one of int, long; did you mean \"int\"?\n"
+			    "doc.json: error: $.name: missing; allowed: a text\n");
 	static const char *const names[] = {"schedule", "resources", "client"};
 	assert_string_equal(nearest_name("shedule", names, 3), "schedule");
 	assert_string_equal(nearest_name("cleint", names, 3), "client");
