@@ -4,6 +4,7 @@
  */
 #include "cli/tenant_check.h"
 
+#include "base/fd.h"
 #include "base/problems.h"
 #include "cli/term.h"
 #include "quality/gate.h"
@@ -54,7 +55,7 @@ static enum err_code check_one(const struct cli *cli, const char *dir, unsigned 
 	enum err_code c = tenant_documents_read(dir, cli->arena, &p, &d, e);
 	if (c)
 		return c;
-	if (d.data_file && d.agreement && quality_plan_new) {
+	if (d.data_file && d.agreement) {
 		p.document = path_join(cli->arena, dir, "service-agreement.json");
 		(void)quality_plan_new(d.data_file, d.agreement->quality, cli->arena, &p);
 	}

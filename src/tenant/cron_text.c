@@ -110,7 +110,7 @@ static void add_clock(char out[TEXT_MAX], const struct cron *c)
 	if (hours > 1 && 24 % hours == 0) {
 		add(out, " of every %d%s hour", hours, hours == 2 ? "nd" : hours == 3 ? "rd" : "th");
 	} else {
-		add(out, " of the hours ");
+		add(out, " of the hour%s ", __builtin_popcountll(c->hour) > 1 ? "s" : "");
 		add_set(out, c->hour, 23, NULL);
 	}
 }
