@@ -341,16 +341,14 @@ static int process_all(const struct settings *s)
 			dir_in < 0 ? path_in : path_out, strerror(errno));
 		return 1;
 	}
-	struct dirent **names;
+	struct dirent **names = NULL;
 	int n = scandir(path_in, &names, is_candidate, alphasort);
 	char *buf = malloc(BLOCK);
-	if (n < 0 || !buf) {
+	if (n < 0 || !buf)
 		fprintf(stderr, "clientbatchingestapp: can't list \"%s\": %s\n", path_in, strerror(errno));
-		return 1;
-	}
-	int bad = 0;
+	int bad = n < 0 || !buf;
 	for (int i = 0; i < n; i++) {
-		bad += !process_file(s, dir_in, dir_out, names[i]->d_name, buf);
+		bad += buf && !process_file(s, dir_in, dir_out, names[i]->d_name, buf);
 		free(names[i]);
 	}
 	if (n == 0)

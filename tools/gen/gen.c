@@ -165,6 +165,13 @@ static void make_text(char out[TEXT_MAX], uint64_t *rng, uint32_t words, uint32_
 	*p = 0;
 }
 
+static void texts_done(struct texts *t)
+{
+	free(t->body);
+	free(t->title);
+	free(t->headline);
+}
+
 static bool make_texts(struct texts *t, uint64_t seed)
 {
 	uint64_t rng = seed ^ 0x7e87;
@@ -208,7 +215,8 @@ static char *put_number_cell(char *p, uint64_t v, bool quotes)
 static char *put_review(char *p, const struct settings *s, const struct texts *t, uint64_t i, uint64_t *rng)
 {
 	uint64_t k = permute(i, s->keys, 36), luck = below(rng, 1000);
-	uint32_t quotes = (uint32_t)next(rng) & (uint32_t)next(rng);   /* a quarter of the bits set */
+	uint64_t random = next(rng);
+	uint32_t quotes = (uint32_t)(random & random >> 32);   /* a quarter of the bits set */
 	p = put_text(p, "US,");
 	p = put_number_cell(p, 10000000 + below(rng, 90000000), quotes & 1);
 	*p++ = 'R';
@@ -267,11 +275,8 @@ static bool close_part(FILE *f)
 	return false;
 }
 
-static bool generate(const struct settings *s)
+static bool generate(const struct settings *s, const struct texts *texts)
 {
-	struct texts texts = {0};
-	if (s->reviews && !make_texts(&texts, s->seed))
-		return false;
 	const char *header = s->reviews ? header_b : header_a;
 	uint64_t rng = s->seed, written = 0;
 	unsigned part = 0;
@@ -280,7 +285,7 @@ static bool generate(const struct settings *s)
 	if (f)
 		written = fwrite(header, 1, strlen(header), f);
 	for (uint64_t i = 0; f && i < s->rows; i++) {
-		char *end = s->reviews ? put_review(row, s, &texts, i, &rng) : put_speed(row, s, i, &rng);
+		char *end = s->reviews ? put_review(row, s, texts, i, &rng) : put_speed(row, s, i, &rng);
 		size_t n = (size_t)(end - row);
 		if (s->max_bytes && written + n > s->max_bytes) {
 			if (!close_part(f))
@@ -291,9 +296,6 @@ static bool generate(const struct settings *s)
 		if (f)
 			written += fwrite(row, 1, n, f);
 	}
-	free(texts.body);
-	free(texts.title);
-	free(texts.headline);
 	return close_part(f);
 }
 
@@ -351,5 +353,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "gen: can't make \"%s\": %s\n", s.out, strerror(errno));
 		return 1;
 	}
-	return generate(&s) ? 0 : 1;
+	struct texts texts = {0};
+	bool good = (!s.reviews || make_texts(&texts, s.seed)) && generate(&s, &texts);
+	texts_done(&texts);
+	return good ? 0 : 1;
 }
