@@ -2,6 +2,7 @@
 #include "api/server.h"
 
 #include "base/problems.h"
+#include "quality/gate.h"
 #include "tenant/agreement.h"
 #include "tenant/data_file.h"
 
@@ -15,6 +16,8 @@ void documents_parse(struct span data_file, struct span agreement, struct arena 
 	d.data_file = data_file_parse(data_file, "data-file.json", a, p);
 	p->document = "service-agreement.json";
 	d.agreement = agreement_parse(agreement, "service-agreement.json", a, p);
+	if (d.data_file && d.agreement)
+		(void)quality_plan_new(d.data_file, d.agreement->quality, a, p);
 	if (d.data_file)
 		d.tables[0] = arena_printf(a, "%s.%s", d.data_file->key_space, d.data_file->schema->name);
 	*ret = d;

@@ -20,6 +20,18 @@ enum err_code client_call(struct client *c, const char *method, const char *path
 enum err_code client_upload(struct client *c, const char *tenant, const char *file,
 			    void (*tick)(void *ctx, uint64_t sent, uint64_t total), void *ctx, struct arena *a,
 			    struct json **ret, int *ret_status, struct err *e) MUST_USE;
+/* The same under another name; file "-" is standard input. */
+enum err_code client_upload_as(struct client *c, const char *tenant, const char *file, const char *name,
+			       void (*tick)(void *ctx, uint64_t sent, uint64_t total), void *ctx, struct arena *a,
+			       struct json **ret, int *ret_status, struct err *e) MUST_USE;
+/* Ask for a job (POST path) and wait for its end; *ret is the job with its result. ERR_REFUSED when it failed. */
+enum err_code client_job(struct client *c, const char *path, const char *body, int64_t wait_s, struct arena *a,
+			 struct json **ret, struct span *ret_text, struct err *e) MUST_USE;
+const char *client_url(const struct client *c);
+/* Text of tenants for a terminal: control characters become blanks. In the arena. */
+const char *plain_text(struct arena *a, const char *s);
+/* A member that is an RFC 3339 time, in microseconds; 0 when null or missing. */
+int64_t json_time(const struct json *v, const char *key);
 /* Percent-encode one path segment or query value, in the arena. */
 const char *url_escape(struct arena *a, const char *s);
 
