@@ -34,6 +34,7 @@ static const char step_0_to_1[] =
 	" col INTEGER NOT NULL, start INTEGER NOT NULL, cut INTEGER NOT NULL, at_us INTEGER NOT NULL,"
 	" reason TEXT NOT NULL, raw BLOB NOT NULL);"
 	"CREATE UNIQUE INDEX entry_key ON entry(output, row, stage);"
+	"CREATE INDEX entry_output ON entry(output);"
 	"PRAGMA application_id = 1835164753;"
 	"PRAGMA user_version = 1;";
 
@@ -266,23 +267,27 @@ static enum err_code entry_source(struct quarantine *q, struct quarantine_entry 
 	return en->file && en->header.p ? ERR_OK : err_oom(e);
 }
 
+#define LIST(from)                                                                                                     \
+	"SELECT id, output, row, stage, state, rule, field, line, col, start, cut, at_us, reason, raw FROM entry " from \
+	" AND (?3 IS NULL OR rule = ?3) AND (?4 IS NULL OR field = ?4) AND (?5 = '*' OR state = ?5) "                   \
+	"AND (?6 IS NULL OR output IN (SELECT output FROM source WHERE file = ?6)) ORDER BY id LIMIT ?7"
+
 enum err_code quarantine_list(struct quarantine *q, const struct quarantine_filter *f, struct arena *a,
 			      struct quarantine_entry **ret, size_t *ret_n, struct err *e)
 {
 	sqlite3_stmt *st;
 	bool row;
 	const char *state = f->state ? f->state : "open";
+	const char *sql = f->id	      ? LIST("WHERE id = ?1 AND ?2 = ?2")
+			  : f->output ? LIST("INDEXED BY entry_output WHERE id > ?1 AND output = ?2")
+				      : LIST("WHERE id > ?1 AND ?2 = 0");
 	size_t limit = !f->limit ? PAGE_LIMIT : f->limit > PAGE_LIMIT_MAX ? PAGE_LIMIT_MAX : f->limit;
 	size_t most = f->bytes ? f->bytes : PAGE_BYTES, bytes = 0, n = 0;
 	struct quarantine_entry *list = arena_array(a, limit, sizeof *list);
 	if (!list)
 		return err_oom(e);
-	enum err_code code = db_query(q->db, &st, e,
-		"SELECT id, output, row, stage, state, rule, field, line, col, start, cut, at_us, reason, raw FROM entry "
-		"WHERE id > ?1 AND (?2 = 0 OR output = ?2) AND (?3 IS NULL OR rule = ?3) AND (?4 IS NULL OR field = ?4) "
-		"AND (?5 = '*' OR state = ?5) AND (?6 IS NULL OR output IN (SELECT output FROM source WHERE file = ?6)) "
-		"AND (?7 = 0 OR id = ?7) ORDER BY id LIMIT ?8", "iittttii", f->id && !f->after ? f->id - 1 : f->after,
-		f->output, f->rule, f->field, state, f->file, f->id, (int64_t)limit);
+	enum err_code code = db_query(q->db, &st, e, sql, "iitttti", f->id ? f->id : f->after, f->output, f->rule, f->field,
+				      state, f->file, (int64_t)limit);
 	while (!code && n < limit && bytes < most && !(code = db_next(q->db, st, &row, e)) && row) {
 		code = entry_from_row(st, a, &list[n], e);
 		if (!code)

@@ -27,6 +27,8 @@ const struct quality_plan *quality_plan_new(const struct data_file *df, const st
 /* True when some rule needs the whole file before anything may be delivered (percent budgets, row counts, unique,
  * action "file" ...): then delivery reads the file again or spools. */
 bool quality_plan_needs_whole_file(const struct quality_plan *p);
+/* True when the plan has a rule of that name whose records only the whole file shows to be bad (uniqueness). */
+bool quality_plan_rule_is_late(const struct quality_plan *p, const char *name);
 
 struct gate_options {
 	const char *spill_dir;      /* for uniqueness; NULL: TMPDIR */

@@ -384,3 +384,12 @@ bool quality_plan_needs_whole_file(const struct quality_plan *p)
 {
 	return p->whole_file;
 }
+
+bool quality_plan_rule_is_late(const struct quality_plan *p, const char *name)
+{
+	for (uint32_t i = 0; i < p->nrule; i++) {
+		if (p->rule[i].class->late && strcmp(p->rule[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
