@@ -5,7 +5,7 @@
  * size has a limit (a bomb ends in ERR_TOO_BIG). A truncated or damaged stream ends in ERR_CORRUPT and says where.
  * Bytes that are no text in the charset become the byte 0xff, which is no UTF-8: the reader of the text finds them as
  * defects at their place. Byte order marks are dropped.
- * One thread.
+ * zstd windows are limited to 8 MiB, what "zstd -19" needs. One thread.
  */
 #ifndef FORMAT_SOURCE_H
 #define FORMAT_SOURCE_H
@@ -33,6 +33,8 @@ enum err_code source_open_span(struct span text, const char *name, const struct 
 			       struct err *e) MUST_USE;
 /* 1..cap bytes, 0 only at the end. */
 enum err_code source_read(struct source *s, void *buf, size_t cap, size_t *ret_n, struct err *e) MUST_USE;
+/* Can this machine convert the charset? (For documents; NULL and "UTF-8" are.) */
+bool source_charset_known(const char *charset);
 uint64_t source_raw_bytes(const struct source *s);   /* read from the file so far, for progress */
 uint64_t source_bytes(const struct source *s);       /* decoded so far */
 const char *source_encoding(const struct source *s); /* "", "gzip", "zstd" */
