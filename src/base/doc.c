@@ -90,12 +90,25 @@ void doc_unknown_key(struct problems *p, const struct json *member, const char *
 }
 
 /* An unknown key was already answered with "did you mean THIS?": do not call it missing too. */
-static bool misspelt(const struct json *node, const struct doc_key *keys, size_t n, const struct doc_key *wanted)
+static bool misspelt(const struct json *node, const struct doc_key *keys, size_t n, const char *wanted)
 {
 	for (const struct json *m = node->count <= PROBLEMS_MAX ? node->child : NULL; m; m = m->next)
-		if (!find_key(keys, n, m->key.p) && nearest_name(m->key.p, &wanted->name, 1))
+		if (!find_key(keys, n, m->key.p) && nearest_name(m->key.p, &wanted, 1))
 			return true;
 	return false;
+}
+
+bool doc_absent(const struct json *node, const struct doc_key *keys, size_t n, const char *key)
+{
+	return !json_get(node, key) && !misspelt(node, keys, n, key);
+}
+
+void doc_missing_keys(struct problems *p, const struct json *node, const char *path, const struct doc_key *keys, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (keys[i].presence == DOC_REQUIRED && doc_absent(node, keys, n, keys[i].name))
+			problem_add(p, PROBLEM_ERROR, node, doc_path(p, path, keys[i].name), "nothing", keys[i].text,
+				    doc_printf(p, "add \"%s\"", keys[i].name));
 }
 
 void doc_keys_check(struct problems *p, const struct json *node, const char *path, const struct doc_key *keys, size_t n)
@@ -113,10 +126,7 @@ void doc_keys_check(struct problems *p, const struct json *node, const char *pat
 				    "documents without it", "remove it until a version of mysimbdp offers it");
 		}
 	}
-	for (size_t i = 0; i < n; i++)
-		if (keys[i].presence == DOC_REQUIRED && !json_get(node, keys[i].name) && !misspelt(node, keys, n, &keys[i]))
-			problem_add(p, PROBLEM_ERROR, node, doc_path(p, path, keys[i].name), "nothing", keys[i].text,
-				    doc_printf(p, "add \"%s\"", keys[i].name));
+	doc_missing_keys(p, node, path, keys, n);
 }
 
 static bool no_nuls(struct problems *p, const struct json *v, const char *path)

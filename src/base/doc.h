@@ -36,6 +36,11 @@ const char *doc_path_index(struct problems *p, const char *path, uint32_t i);
 /* Report every unknown key (with the nearest known name), every missing required one and every one that is not
  * available yet. node must be an object. */
 void doc_keys_check(struct problems *p, const struct json *node, const char *path, const struct doc_key *keys, size_t n);
+/* Only the missing ones (a key that was written wrongly is not missing). */
+void doc_missing_keys(struct problems *p, const struct json *node, const char *path, const struct doc_key *keys,
+		      size_t n);
+/* The key is not there, and no other one looks like it. */
+bool doc_absent(const struct json *node, const struct doc_key *keys, size_t n, const char *key);
 /* One unknown key, at the key's own place. */
 void doc_unknown_key(struct problems *p, const struct json *member, const char *path, const struct doc_key *keys,
 		     size_t n);

@@ -62,6 +62,28 @@ void problem_add(struct problems *p, enum problem_level level, const struct json
 	p->tail = &n->next;
 }
 
+static bool before(const struct problem *a, const struct problem *b)
+{
+	return a->line != b->line ? a->line < b->line : a->col < b->col;
+}
+
+void problems_sort(struct problems *p, struct problem **from)
+{
+	struct problem *sorted = NULL, *next;
+	for (struct problem *n = *from; n; n = next) {   /* at most PROBLEMS_MAX: insertion, stable */
+		struct problem **at = &sorted;
+		next = n->next;
+		while (*at && !before(n, *at))
+			at = &(*at)->next;
+		n->next = *at;
+		*at = n;
+	}
+	*from = sorted;
+	p->tail = from;
+	while (*p->tail)
+		p->tail = &(*p->tail)->next;
+}
+
 void problems_print(const struct problems *p, struct buf *out, bool colour)
 {
 	const char *bold = colour ? "\033[1m" : "", *reset = colour ? "\033[0m" : "";

@@ -43,6 +43,9 @@ void problems_init(struct problems *p, const char *document, struct arena *a);
 void problem_add(struct problems *p, enum problem_level level, const struct json *node, const char *path,
 		 const char *found, const char *allowed, const char *suggestion);
 
+/* Put those behind *from (a tail remembered before they came) into the order of their places. */
+void problems_sort(struct problems *p, struct problem **from);
+
 /* One line each: "data-file.json:12:9: error: $.schema... : found ..., allowed ...; suggestion". */
 void problems_print(const struct problems *p, struct buf *out, bool colour);
 void problems_json(const struct problems *p, struct jsonw *w);   /* an array */

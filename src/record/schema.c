@@ -142,10 +142,7 @@ static void keys_check(struct parser *ps, const struct json *node, const char *p
 			    "attributes of Avro's specification have a meaning here",
 			    "it is kept in the document and otherwise ignored");
 	}
-	for (size_t i = 0; i < n; i++)
-		if (keys[i].presence == DOC_REQUIRED && !json_get(node, keys[i].name))
-			problem_add(ps->p, PROBLEM_ERROR, node, doc_path(ps->p, path, keys[i].name), "nothing",
-				    keys[i].text, doc_printf(ps->p, "add \"%s\"", keys[i].name));
+	doc_missing_keys(ps->p, node, path, keys, n);
 }
 
 /* Avro's full name: the part behind the last dot. */
@@ -242,7 +239,11 @@ static bool symbols_parse(struct parser *ps, const struct json *node, const char
 				break;
 			}
 		}
-		symbols[f->nsymbols++] = arena_strdup(ps->a, s->s.p);
+		if (!(symbols[f->nsymbols] = arena_strdup(ps->a, s->s.p))) {
+			doc_no_memory(ps->p);
+			return false;
+		}
+		f->nsymbols++;
 	}
 	f->symbols = symbols;
 	const struct json *dflt = json_get(node, "default");

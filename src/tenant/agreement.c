@@ -65,7 +65,7 @@ static void retention_parse(const struct json *root, struct problems *p, struct 
 {
 	static const char key[] = "data_retention_period_days";
 	g->retention_days = -1;
-	if (!json_get(root, key))
+	if (doc_absent(root, keys, ARRAY_LENGTH(keys), key))
 		problem_add(p, PROBLEM_WARNING, root, "$.data_retention_period_days", "nothing",
 			    "days that files are kept, for instance 7", "not given: files are kept for ever");
 	if (doc_int(p, root, "$", key, 0, 36500, &g->retention_days) && g->retention_days == 0)
@@ -159,7 +159,7 @@ static void schedules_check(const struct json *root, struct problems *p, const s
 	bool any = false;
 	for (uint32_t i = 0; i < g->napps; i++)
 		any |= g->apps[i].has_schedule;
-	if (!any && !json_get(root, "schedule"))
+	if (!any && doc_absent(root, keys, ARRAY_LENGTH(keys), "schedule"))
 		problem_add(p, PROBLEM_WARNING, root, "$.schedule", "nothing", "a schedule such as \"0 * * * *\"",
 			    "not given: runs start only by `mysimbdp run`");
 	if (g->suspend)
@@ -167,11 +167,10 @@ static void schedules_check(const struct json *root, struct problems *p, const s
 			    "nothing starts by schedule until it is false");
 }
 
-struct agreement *agreement_parse(struct span text, const char *document, struct arena *a, struct problems *p)
+static struct agreement *parse(struct span text, struct arena *a, struct problems *p)
 {
 	unsigned before = p->errors;
 	int64_t timeout_s = TIMEOUT_DEFAULT_S;
-	p->document = document;
 	struct agreement *g = arena_alloc(a, sizeof *g);
 	const struct json *root = doc_parse(p, text);
 	if (!g)
@@ -197,6 +196,15 @@ struct agreement *agreement_parse(struct span text, const char *document, struct
 	sinks_parse(root, p);
 	schedules_check(root, p, g);
 	return p->errors == before ? g : NULL;
+}
+
+struct agreement *agreement_parse(struct span text, const char *document, struct arena *a, struct problems *p)
+{
+	struct problem **from = p->tail;
+	p->document = document;
+	struct agreement *g = parse(text, a, p);
+	problems_sort(p, from);
+	return g;
 }
 
 /* A document that can't be read is a problem like others, so that the other one is looked at too. */

@@ -256,10 +256,9 @@ static void pattern_parse(const struct json *root, struct problems *p, struct da
 	d->regex_ready = true;
 }
 
-struct data_file *data_file_parse(struct span text, const char *document, struct arena *a, struct problems *p)
+static struct data_file *parse(struct span text, struct arena *a, struct problems *p)
 {
 	unsigned before = p->errors;
-	p->document = document;
 	struct data_file *d = arena_alloc(a, sizeof *d);
 	const struct json *root = doc_parse(p, text);
 	if (!d)
@@ -287,6 +286,15 @@ struct data_file *data_file_parse(struct span text, const char *document, struct
 		return d;
 	data_file_done(d);
 	return NULL;
+}
+
+struct data_file *data_file_parse(struct span text, const char *document, struct arena *a, struct problems *p)
+{
+	struct problem **from = p->tail;
+	p->document = document;
+	struct data_file *d = parse(text, a, p);
+	problems_sort(p, from);
+	return d;
 }
 
 void data_file_done(struct data_file *d)

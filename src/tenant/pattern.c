@@ -6,12 +6,12 @@
 #include <string.h>
 
 #define GROUPS_MAX 32
-#define COPIES_MAX 1024   /* product of all counts in {}: the matcher copies what is repeated */
+#define EXPANDED_MAX 4096    /* length times the product of all counts in {}: the matcher copies what is repeated */
 
 /* NULL when nothing in it can blow the matcher up. */
 static const char *danger(const char *s)
 {
-	unsigned long copies = 1;
+	unsigned long copies = 1, length = strlen(s);
 	int groups = 0;
 	bool in_list = false;
 	for (; *s; s++) {
@@ -40,8 +40,8 @@ static const char *danger(const char *s)
 			if (*end == ',')
 				high = strtoul(end + 1, &end, 10);
 			unsigned long n = high > low ? high : low;
-			if (n > COPIES_MAX || (n > 1 && (copies *= n) > COPIES_MAX))
-				return "counts in {} multiply to more than 1024";
+			if (n > EXPANDED_MAX || (n > 1 && (copies *= n) * length > EXPANDED_MAX))
+				return "the counts in {} make it too large (length times counts: at most 4096)";
 		}
 	}
 	return NULL;
