@@ -203,6 +203,16 @@ enum err_code cli_conf(const struct cli *c, struct conf **ret, struct err *e)
 	return code;
 }
 
+enum err_code cli_conf_again(const struct cli *c, struct conf **ret, struct err *e)
+{
+	struct conf *old = c->values->conf;
+	c->values->conf = NULL;
+	enum err_code code = cli_conf(c, ret, e);
+	if (code)
+		c->values->conf = old;
+	return code;
+}
+
 enum err_code cli_data_dir(const struct cli *c, const char **ret, struct err *e)
 {
 	struct conf *conf;

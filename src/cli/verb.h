@@ -51,6 +51,8 @@ bool cli_has(const struct cli *c, const char *option);
 const char *const *cli_all(const struct cli *c, const char *option);
 /* Settings (file, environment, flags), loaded on first use. */
 enum err_code cli_conf(const struct cli *c, struct conf **ret, struct err *e) MUST_USE;
+/* Read them anew (SIGHUP); the old ones stay valid, and stay in use when this fails. */
+enum err_code cli_conf_again(const struct cli *c, struct conf **ret, struct err *e) MUST_USE;
 /* The data directory by the rule of conf.h. */
 enum err_code cli_data_dir(const struct cli *c, const char **ret, struct err *e) MUST_USE;
 

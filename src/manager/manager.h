@@ -40,6 +40,8 @@ void manager_wake(struct manager *m);
 /* No new runs; running ones get `limit_s` to end, then are stopped and dealt anew at the next start. */
 void manager_drain(struct manager *m, int64_t limit_s);
 void manager_free(struct manager *m);
+/* New settings (SIGHUP); conf must live as long as the manager. What is under way keeps its old ones. */
+void manager_reload(struct manager *m, const struct conf *conf);
 bool manager_alive(const struct manager *m);      /* the tick thread made progress in the last 10 s */
 
 /* Run a tenant's batch app now; *ret_run is 0 with a reason when nothing was started. */

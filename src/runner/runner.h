@@ -83,6 +83,10 @@ enum err_code runner_status(const char *workspace, struct run_status *ret, struc
 /* The start time of a process in clock ticks since boot; 0: there is no such process. */
 int64_t process_start_time(pid_t pid);
 
+/* Can a program run as another user with this directory as its workspace's parent? (mount namespaces are permitted, or
+ * others may walk down to it) */
+bool runner_can_separate(const char *workspaces);
+
 /* Which limits this machine can enforce, as JSON and as a line for people. */
 void runner_capabilities(char out[512]);
 

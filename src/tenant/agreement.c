@@ -30,8 +30,8 @@ static const struct doc_key keys[] = {
 	{"alerts", DOC_LATER, "who is told about trouble"},
 	{"quota", DOC_LATER, "limits on uploads"},
 	{"report", DOC_LATER, "regular reports"},
-	{"successfulJobsHistoryLimit", DOC_LATER, "see the setting manager.keep_successful_runs"},
-	{"failedJobsHistoryLimit", DOC_LATER, "see the setting manager.keep_failed_runs"},
+	{"successfulJobsHistoryLimit", DOC_LATER, "see the setting manager.keep_logs"},
+	{"failedJobsHistoryLimit", DOC_LATER, "see the setting manager.keep_logs"},
 };
 
 const char *tenant_id_check(const char *id)
