@@ -45,7 +45,7 @@ static enum err_code run(const struct cli *cli, struct err *e)
 	for (int i = 0; i < cli->argc && !s.interrupted; i++)
 		check_file(cli, &d, &s, cli->argv[i]);
 	show_end(&s);
-	documents_done(&d);
+	cli_documents_done(&d);
 	return ERR_OK;
 }
 

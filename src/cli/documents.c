@@ -130,12 +130,12 @@ enum err_code documents_load(const struct cli *cli, struct documents *ret, struc
 		return e->code;
 	problems_init(&p, path_base(cli_get(cli, "config")), cli->arena);
 	if (parse_documents(cli, &d, &p, e)) {
-		documents_done(&d);
+		cli_documents_done(&d);
 		return e->code == ERR_NOT_FOUND || e->code == ERR_TOO_BIG ? (e->code = ERR_CONFIG) : e->code;
 	}
 	tell_problems(cli, &p);
 	if (p.errors || !d.plan.quality) {
-		documents_done(&d);
+		cli_documents_done(&d);
 		err_set(e, ERR_DOCUMENT, "%u problem%s in the documents", p.errors, p.errors == 1 ? "" : "s");
 		return err_hint(e, "mend what is listed above; nothing was read");
 	}
@@ -143,7 +143,7 @@ enum err_code documents_load(const struct cli *cli, struct documents *ret, struc
 	return ERR_OK;
 }
 
-void documents_done(struct documents *d)
+void cli_documents_done(struct documents *d)
 {
 	data_file_done(d->data_file);
 }

@@ -4,7 +4,7 @@
  *   struct documents d;
  *   if (documents_load(cli, &d, &e)) return e.code;     // problems are told on stderr, ERR_DOCUMENT
  *   ... d.plan ...
- *   documents_done(&d);
+ *   cli_documents_done(&d);
  */
 #ifndef CLI_DOCUMENTS_H
 #define CLI_DOCUMENTS_H
@@ -31,7 +31,7 @@ struct documents {
 		{"now", 0, "TIME", "measure ages against this time (RFC 3339) instead of now", NULL}
 
 enum err_code documents_load(const struct cli *cli, struct documents *ret, struct err *e) MUST_USE;
-void documents_done(struct documents *d);
+void cli_documents_done(struct documents *d);
 
 /* Whole numbers of options, with their limits; *ret keeps its value when the option is not given. */
 enum err_code option_uint(const struct cli *cli, const char *name, uint64_t min, uint64_t max, uint64_t *ret,

@@ -197,7 +197,7 @@ static enum err_code run(const struct cli *cli, struct err *e)
 		show_end(&s);
 	}
 	target_close(&g);
-	documents_done(&d);
+	cli_documents_done(&d);
 	return c;
 }
 
