@@ -108,6 +108,8 @@ static enum err_code scalar(struct reader *r, const char *name, const yaml_event
 	unsigned line = line_of(ev);
 	bool plain = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 	int row = conf_row_find(name);
+	if (row < 0 && plain && !*text && is_group(name))
+		return ERR_OK;   /* "api:" with everything below it commented out */
 	if (row < 0)
 		return is_group(name) ? err_set(e, ERR_CONFIG, "%s:%u: \"%s\" is a group of settings, not one", r->path, line,
 						name)
