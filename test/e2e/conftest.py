@@ -119,7 +119,7 @@ class Platform:
         (self.data / "serve.json").unlink(missing_ok=True)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [BIN, "serve", "--data", self.data, "--set", "api.listen=127.0.0.1:0", *arguments],
+                [BIN, "serve", "--data", self.data, "--set", "api.port=0", *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=full, start_new_session=True)
         if ready:
             wait_until(self._is_ready, 20, "serve being ready")
