@@ -64,8 +64,8 @@ int main(int argc, char **argv)
 		marks += ix.nmark;
 		lines += ix.nnl;
 	}
-	printf("%s: %" PRIu64 " bytes, %" PRIu64 " cells, %" PRIu64 " records\n", simd_level_name(k->level), bytes, marks,
-	       lines);
+	printf("%s: %" PRIu64 " bytes, %" PRIu64 " cells, %" PRIu64 " records\n", simd_level_name(k->level), bytes,
+	       marks, lines);
 	if (ix.bad != SIZE_MAX)
 		fprintf(stderr, "tokenise: the grammar breaks; this program is for regular files\n");
 	free(buf);
