@@ -130,8 +130,7 @@ enum err_code api_file_get(struct req *r, struct err *e)
 		return code;
 	struct jsonw *w = &r->w;
 	jsonw_begin(w, '{');
-	jsonw_key(w, "file");
-	write_file(w, &f);
+	write_file_members(w, &f);
 	write_events(w, ev, nev);
 	jsonw_key(w, "outputs");
 	jsonw_begin(w, '[');

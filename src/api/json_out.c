@@ -34,7 +34,7 @@ static void write_raw(struct jsonw *w, const char *key, const char *json)
 		jsonw_null(w);
 }
 
-static void file_members(struct jsonw *w, const struct catalog_file *f)
+void write_file_members(struct jsonw *w, const struct catalog_file *f)
 {
 	write_id(w, "id", 'f', f->id);
 	jsonw_kstr(w, "name", f->name);
@@ -52,13 +52,12 @@ static void file_members(struct jsonw *w, const struct catalog_file *f)
 void write_file(struct jsonw *w, const struct catalog_file *f)
 {
 	jsonw_begin(w, '{');
-	file_members(w, f);
+	write_file_members(w, f);
 	jsonw_end(w, '}');
 }
 
-void write_run(struct jsonw *w, const struct catalog_run *r)
+void write_run_members(struct jsonw *w, const struct catalog_run *r)
 {
-	jsonw_begin(w, '{');
 	write_id(w, "id", 'r', r->id);
 	jsonw_kstr(w, "tenant", r->tenant);
 	jsonw_kstr(w, "app", r->app);
@@ -86,6 +85,12 @@ void write_run(struct jsonw *w, const struct catalog_run *r)
 	jsonw_kdouble(w, "cpu_seconds", (double)r->cpu_us / 1e6);
 	jsonw_kint(w, "peak_bytes", r->peak_bytes);
 	write_raw(w, "limits", r->limits);
+}
+
+void write_run(struct jsonw *w, const struct catalog_run *r)
+{
+	jsonw_begin(w, '{');
+	write_run_members(w, r);
 	jsonw_end(w, '}');
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -52,11 +53,38 @@ static void describe(const struct sockaddr_storage *sa, char url[128])
 	}
 }
 
-enum err_code listen_tcp(const char *address, int port, struct listener *ret, struct err *e)
+/* "127.0.0.1:8090" and "[::1]:8090" carry a port; "::1" does not. */
+static enum err_code split(const char *listen, int *port, char host[256], struct err *e)
+{
+	const char *colon = strrchr(listen, ':');
+	bool bracket = listen[0] == '[';
+	if (colon && !bracket && strchr(listen, ':') != colon)
+		colon = NULL;
+	if (colon && bracket && colon[-1] != ']')
+		colon = NULL;
+	size_t n = colon ? (size_t)(colon - listen) : strlen(listen);
+	if (bracket && n >= 2 && listen[n - 1] == ']')
+		snprintf(host, 256, "%.*s", (int)(n - 2), listen + 1);
+	else
+		snprintf(host, 256, "%.*s", (int)n, listen);
+	if (!colon)
+		return ERR_OK;
+	char *end;
+	long value = strtol(colon + 1, &end, 10);
+	if (end == colon + 1 || *end || value < 0 || value > 65535)
+		return err_set(e, ERR_CONFIG, "api.listen is \"%s\": \"%s\" is no port (0 to 65535)", listen, colon + 1);
+	*port = (int)value;
+	return ERR_OK;
+}
+
+enum err_code listen_tcp(const char *text, int port, struct listener *ret, struct err *e)
 {
 	struct sockaddr_storage sa = {0};
 	socklen_t n;
-	enum err_code code = resolve(address, port, &sa, &n, e);
+	char address[256];
+	enum err_code code = split(text, &port, address, e);
+	if (!code)
+		code = resolve(address, port, &sa, &n, e);
 	if (code)
 		return code;
 	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;

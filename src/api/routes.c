@@ -43,7 +43,7 @@ const struct route routes[] = {
 	 "Files of all tenants that the caller may see, newest first, also deleted and expired ones.", "200 {files[], next}",
 	 query_all_files},
 	{"GET", "/v1/files/{file}", ACCESS_TOKEN, BODY_NONE, api_file_get, "getFile", "files",
-	 "One file with its time line and what was made of it.", "200 {file, events[], outputs[]}; 404 no such file", NULL},
+	 "One file with its time line and what was made of it.", "200 the file with events[] and outputs[]; 404 no such file", NULL},
 	{"DELETE", "/v1/files/{file}", ACCESS_TOKEN, BODY_NONE, api_file_delete, "deleteFile", "files",
 	 "Forget a file before a run took it.", "200 the file, deleted; 404 no such file; 409 a run has or had it", NULL},
 
@@ -79,7 +79,7 @@ const struct route routes[] = {
 	{"GET", "/v1/runs", ACCESS_TOKEN, BODY_NONE, api_runs, "listRuns", "runs",
 	 "Runs, and why a run did not start, newest first.", "200 {runs[], next}", query_runs},
 	{"GET", "/v1/runs/{run}", ACCESS_TOKEN, BODY_NONE, api_run_get, "getRun", "runs",
-	 "One run with its files and outputs.", "200 {run, files[], outputs[]}; 404 no such run", NULL},
+	 "One run with its files and outputs.", "200 the run with files[] and outputs[]; 404 no such run", NULL},
 	{"GET", "/v1/runs/{run}/output", ACCESS_TOKEN, BODY_NONE, api_run_output, "getRunOutput", "runs",
 	 "What the run printed (stdout and stderr).", "200 text; 404 no such run, or it printed nothing", NULL},
 

@@ -62,8 +62,7 @@ enum err_code api_run_get(struct req *r, struct err *e)
 		return code;
 	struct jsonw *w = &r->w;
 	jsonw_begin(w, '{');
-	jsonw_key(w, "run");
-	write_run(w, &run);
+	write_run_members(w, &run);
 	jsonw_key(w, "files");
 	jsonw_begin(w, '[');
 	for (size_t i = 0; i < nfiles; i++)

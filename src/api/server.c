@@ -72,6 +72,8 @@ static enum err_code feed(struct req *r, const char *p, size_t n, struct err *e)
 static void fail(struct req *r, const struct err *e)
 {
 	problem_answer(r, e);
+	upload_free(r->upload); /* what is incomplete goes before the answer does */
+	r->upload = NULL;
 	if (r->status >= 500)
 		log_err("request failed", e,
 			(struct log_field[]){LF("request", "%s", r->id), LF("method", "%s", r->method),

@@ -230,6 +230,8 @@ enum err_code api_write_tenants(struct req *r, struct err *e) MUST_USE;
 void write_time(struct jsonw *w, const char *key, int64_t us);     /* null when 0 */
 void write_id(struct jsonw *w, const char *key, char letter, int64_t id); /* null when 0 */
 void write_file(struct jsonw *w, const struct catalog_file *f);    /* an object */
+void write_file_members(struct jsonw *w, const struct catalog_file *f);
+void write_run_members(struct jsonw *w, const struct catalog_run *r);
 void write_run(struct jsonw *w, const struct catalog_run *r);
 void write_output(struct jsonw *w, const struct catalog_output *o);
 void write_job(struct jsonw *w, const struct catalog_job *j);

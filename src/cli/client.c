@@ -154,6 +154,11 @@ const char *plain_text(struct arena *a, const char *s)
 	return out ? out : "";
 }
 
+int table_width(const struct cli *cli)
+{
+	return isatty(STDOUT_FILENO) ? cli->width : 0;
+}
+
 int64_t json_time(const struct json *v, const char *key)
 {
 	int64_t us = 0;

@@ -30,6 +30,8 @@ enum err_code client_job(struct client *c, const char *path, const char *body, i
 const char *client_url(const struct client *c);
 /* Text of tenants for a terminal: control characters become blanks. In the arena. */
 const char *plain_text(struct arena *a, const char *s);
+/* Of a table on stdout: the terminal's, 0 (never cut a cell) when it goes elsewhere. */
+int table_width(const struct cli *cli);
 /* A member that is an RFC 3339 time, in microseconds; 0 when null or missing. */
 int64_t json_time(const struct json *v, const char *key);
 /* Percent-encode one path segment or query value, in the arena. */

@@ -84,7 +84,7 @@ static enum err_code list(const struct cli *cli, struct client *c, struct err *e
 	}
 	struct table *t = table_new(cli->arena, n, h, al);
 	add_rows(cli, t, files, !tenant);
-	table_print(t, stdout, cli->width, cli->colour_out);
+	table_print(t, stdout, table_width(cli), cli->colour_out);
 	const char *next = json_get_str(answer, "next", NULL);
 	if (next && !cli->quiet)
 		fprintf(stderr, "more: --cursor %s\n", next);
@@ -244,7 +244,7 @@ static enum err_code show(const struct cli *cli, struct client *c, struct err *e
 		printf("deleted  %s  %s\n", json_get_str(answer, "id", ""), plain_text(cli->arena, json_get_str(answer, "name", "")));
 		return ERR_OK;
 	}
-	const struct json *f = json_get(answer, "file");
+	const struct json *f = answer;
 	print_head(cli, f);
 	print_events(cli, json_get(answer, "events"), !is_final(json_get_str(f, "state", "")));
 	print_outputs(cli, json_get(answer, "outputs"));

@@ -121,7 +121,7 @@ static enum err_code show(const struct cli *cli, struct client *c, struct err *e
 	struct table *t = table_new(cli->arena, 12, heads, align);
 	for (const struct json *v = tenants->child; v; v = v->next)
 		tenant_row(t, style_get(cli->colour_out), v, json_time(server, "now"));
-	table_print(t, stdout, cli->width, cli->colour_out);
+	table_print(t, stdout, table_width(cli), cli->colour_out);
 	return ERR_OK;
 }
 

@@ -220,7 +220,7 @@ static enum err_code list(struct session *s, struct err *e)
 	struct table *t = table_new(s->a, 7, heads, align);
 	for (const struct json *v = tenants->child; v; v = v->next)
 		list_row(t, style_get(s->cli->colour_out), v);
-	table_print(t, stdout, s->cli->width, s->cli->colour_out);
+	table_print(t, stdout, table_width(s->cli), s->cli->colour_out);
 	return ERR_OK;
 }
 

@@ -17,7 +17,7 @@ const struct conf_row conf_rows[] = {
 	 "Bearer token of the client verbs. Default: the administrator's of the data directory, when it can be read.",
 	 true},
 
-	{"api.listen", CONF_STRING, "127.0.0.1", 0, 0, NULL, "Address that the REST API listens on.", false},
+	{"api.listen", CONF_STRING, "127.0.0.1", 0, 0, NULL, "Address that the REST API listens on; with a port (127.0.0.1:8090) that one counts.", false},
 	{"api.port", CONF_INT, "8090", 0, 65535, NULL, "Port of the REST API; 0 takes a free one.", false},
 	{"api.max_upload", CONF_BYTES, "10GiB", 1, 1024 * TIB, NULL,
 	 "Largest upload of any tenant; a tenant's max_file_size_mb may be lower.", false},
