@@ -6,7 +6,7 @@
  */
 #include "api/names.h"
 
-#include "api/server.h"
+#include "api/text.h"
 
 #include <stdio.h>
 #include <string.h>

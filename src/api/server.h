@@ -9,6 +9,7 @@
 #define API_SERVER_H
 
 #include "api/api.h"
+#include "api/text.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/problems.h"
@@ -134,14 +135,8 @@ const char *req_header(const struct req *r, const char *name);   /* NULL: not se
 const char *req_query(const struct req *r, const char *name);    /* NULL: not given */
 /* limit (1..1000, default 100) and cursor of a listing. letter: of the ids ('f'); *ret_before 0: from the top. */
 enum err_code req_page(const struct req *r, char letter, size_t *ret_limit, int64_t *ret_before, struct err *e) MUST_USE;
-/* "f17" or "17" -> 17. */
-bool id_parse(const char *text, char letter, int64_t *ret);
 /* The body as JSON; ERR_INVALID with line and column. */
 enum err_code req_json(struct req *r, struct json **ret, struct err *e) MUST_USE;
-/* %XX (and '+' as a blank when plus) -> a NUL-terminated text in the arena; NULL for broken escapes, NUL bytes or bytes
- * that are no UTF-8. */
-char *url_unescape(struct arena *a, const char *p, size_t n, bool plus);
-bool utf8_valid(const char *p, size_t n);
 
 /* reply.c */
 enum MHD_Result reply_queue(struct req *r);
