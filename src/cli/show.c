@@ -264,7 +264,7 @@ static void add_totals(struct show *s, const struct ingest_result *r, enum err_c
 		return;
 	const struct verdict *v = &r->verdict;
 	s->refused |= r->refused;
-	s->rejected |= v->rejected > 0 && !r->already;
+	s->rejected |= v->rejected > 0;
 	s->records += v->records;
 	s->accepted += v->accepted;
 	s->nrejected += v->rejected;

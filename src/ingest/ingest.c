@@ -398,14 +398,23 @@ static enum err_code all(struct job *j, struct err *e)
 	return c;
 }
 
+/* What the ledger kept of an earlier call; the rules come back from its verdict document. */
 static void already(const struct catalog_output *o, struct ingest_result *ret)
 {
+	struct verdict *v = &ret->verdict;
+	struct json *doc = NULL;
 	ret->state = "already";
 	ret->already = true;
-	ret->verdict.records = o->records;
-	ret->verdict.accepted = o->accepted;
-	ret->verdict.rejected = o->rejected;
+	v->records = o->records;
+	v->accepted = o->accepted;
+	v->rejected = o->rejected;
 	ret->delivered = o->delivered;
+	if (!o->verdict || !*o->verdict || json_parse(span_str(o->verdict), &ret->arena, &doc, NULL))
+		return;
+	const struct json *defects = json_get(doc, "defects");
+	for (const struct json *d = defects ? defects->child : NULL; d && v->nrules < VERDICT_RULES_MAX; d = d->next)
+		v->rules[v->nrules++] = (struct rule_count){.rule = d->key.p, .records = (uint64_t)d->i,
+							    .records_new = (uint64_t)d->i};
 }
 
 enum err_code ingest_file(const struct ingest_plan *p, const struct ingest_target *t, const char *path,
