@@ -304,14 +304,14 @@ static enum err_code chunk_fill(struct job *j, struct chunk *ch, const void *con
 static enum err_code deliver_blocks(struct job *j, struct chunk *ch, struct err *e)
 {
 	uint32_t limit = j->plan->options.sink_rows ? j->plan->options.sink_rows : DEFAULT_SINK_ROWS;
-	uint64_t in_tx = 0, rank = j->position, refused_before = 0;
+	uint64_t in_tx = 0, rank = j->position, next_rank, refused_before = 0;
 	int64_t ticked = 0;
 	for (;;) {
 		const void *const *recs;
 		size_t n;
 		uint32_t k = 0;
 		uint64_t total = j->ret->verdict.accepted;
-		enum err_code c = extsort_next_block(j->sort, &recs, &n, &rank, e);
+		enum err_code c = extsort_next_block(j->sort, &recs, &n, &next_rank, e);
 		if (!c)
 			c = chunk_fill(j, ch, recs, n, &k, e);
 		if (c)
@@ -321,8 +321,8 @@ static enum err_code deliver_blocks(struct job *j, struct chunk *ch, struct err 
 		struct sink_result sr = {0};
 		in_tx += n;
 		bool more = n > 0 && in_tx < limit;
-		if (n == 0)
-			rank = j->position + in_tx;
+		if (n > 0)
+			rank = next_rank;
 		if ((c = write_rows(j, ch->rows, k, rank, more, &sr, e)))
 			return c;
 		if (!more) {
