@@ -785,3 +785,15 @@ def test_memory_is_flat(tenants, tmp_path):
     [t.join() for t in threads]
     assert len([n for n in originals(tenants, "client_a") if n.isdigit()]) == 8
     assert peak() - before < 24 * SLOW
+
+
+def test_cli_completion(tenants):
+    script = tenants.cli("completion", "bash").stdout
+    probe = script + '\nCOMP_WORDS=(mysimbdp tenant pr); COMP_CWORD=2; _mysimbdp 2>/dev/null; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["preview", "propose"]
+    for shell in ("zsh", "fish"):
+        text = tenants.cli("completion", shell).stdout
+        assert "upload" in text and "data-file" in text
+    assert tenants.cli("completion", "tenants").stdout.split() == ["client_a", "client_b"]
+    tenants.cli("completion", "tcsh", code=64)
