@@ -35,7 +35,8 @@ struct ledger {
 	pthread_cond_t committed;
 	struct db *db;
 	struct ledger_batch *batch;      /* the open transaction; NULL: none */
-	atomic_uint waiting;             /* threads that want to write */
+	atomic_uint waiting;             /* threads that want to write ... */
+	atomic_uint waiting_durable;     /* ... and of them, DURABLE */
 	bool full;                       /* the connection is at synchronous=FULL */
 	bool dirty;                      /* commits under NORMAL since the last one under FULL */
 	uint64_t commits;                /* how often COMMIT ran, for tests of the group commit */

@@ -149,9 +149,12 @@ enum err_code tx_begin(struct catalog *c, enum durability d, struct tx *tx, stru
 {
 	struct ledger *l = c->ledger;
 	atomic_fetch_add(&l->waiting, 1);
+	atomic_fetch_add(&l->waiting_durable, d == DURABLE);
 	pthread_mutex_lock(&l->lock);
 	atomic_fetch_sub(&l->waiting, 1);
-	enum err_code code = l->batch ? ERR_OK : batch_open(l, d == DURABLE, e);
+	/* The level can't be changed later, so whoever is likely to join counts already. */
+	bool full = atomic_fetch_sub(&l->waiting_durable, d == DURABLE) > 0;
+	enum err_code code = l->batch ? ERR_OK : batch_open(l, full, e);
 	if (code) {
 		pthread_mutex_unlock(&l->lock);
 		return code;
