@@ -25,9 +25,9 @@ static bool has_avx512(void)
 
 const struct csv_kernels *csv_kernels_pick(enum simd_level level)
 {
-	if (0 && has_avx512())
+	if ((level == SIMD_AUTO || level >= SIMD_AVX512) && has_avx512())
 		return &csv_kernels_avx512;
-	if (0 && has_avx2())
+	if ((level == SIMD_AUTO || level >= SIMD_AVX2) && has_avx2())
 		return &csv_kernels_avx2;
 	return &csv_kernels_portable;
 }
