@@ -18,12 +18,16 @@ struct follow {
 	struct client *client;
 	const char *path;            /* /v1/runs/rN */
 	struct span text;            /* the last answer */
-	struct json *run;
+	const struct json *run;
 };
 
 static enum err_code look(struct follow *f, struct arena *a, struct err *e)
 {
-	return client_call(f->client, "GET", f->path, NULL, a, &f->run, &f->text, e);
+	struct json *answer;
+	enum err_code rc = client_call(f->client, "GET", f->path, NULL, a, &answer, &f->text, e);
+	if (!rc)
+		f->run = json_get(answer, "run");
+	return rc;
 }
 
 static bool under_way(const struct json *run)
