@@ -248,9 +248,11 @@ static void add_defect_count(struct show *s, const char *rule, uint64_t n)
 	if (i == SHOW_RULES_MAX)
 		return;
 	if (i == s->ndefects) {
-		/* The plan outlives us, the reader's names are static. */
+		const char *copy = arena_strdup(s->cli->arena, rule);
+		if (!copy)
+			return;
 		s->defects[s->ndefects].n = 0;
-		s->defects[s->ndefects++].rule = rule;
+		s->defects[s->ndefects++].rule = copy;
 	}
 	s->defects[i].n += n;
 }

@@ -61,6 +61,8 @@ enum err_code ingest_check(const struct ingest_plan *p, const char *path, const 
 	int64_t t0 = clock_mono_ns();
 	result_init(ret);
 	enum err_code c = pass_run(p, path, progress, "check", NULL, ret, &g, e);
+	if (!c)
+		c = pass_show_late(p, path, ret, e);
 	gate_free(g);
 	ret->verdict.late = NULL;
 	ret->seconds = (double)(clock_mono_ns() - t0) / 1e9;
@@ -195,6 +197,8 @@ static enum err_code first_pass(struct job *j, struct err *e)
 	enum err_code c = extsort_new(&so, &j->sort, e);
 	if (!c)
 		c = pass_run(j->plan, j->path, j->progress, "check", &consumer, j->ret, &j->gate, e);
+	if (!c)
+		c = pass_show_late(j->plan, j->path, j->ret, e);
 	const struct verdict *v = &j->ret->verdict;
 	if (!c && !j->ret->refused)
 		c = quarantine_late(j, v->late, v->nlate, "quality", "unique",

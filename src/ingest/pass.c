@@ -80,25 +80,29 @@ static struct span copy_span(struct arena *a, struct span s, size_t max)
 	return arena_span(a, s);
 }
 
-static void show(const struct ingest_plan *p, const struct batch *b, struct ingest_result *ret)
+static void show_one(const struct ingest_plan *p, const struct batch *b, const struct defect *d,
+		     struct ingest_result *ret)
 {
 	unsigned max = p->options.show_defects;
-	if (ret->nshown >= max || b->ndefect == 0)
+	if (ret->nshown >= max)
 		return;
 	if (!ret->shown && !(ret->shown = arena_array(&ret->arena, max, sizeof *ret->shown)))
 		return;
-	for (uint32_t i = 0; i < b->ndefect && ret->nshown < max; i++) {
-		const struct defect *d = &b->defect[i];
-		struct shown_defect *s = &ret->shown[ret->nshown++];
-		*s = (struct shown_defect){.d = *d};
-		s->d.cell = copy_span(&ret->arena, d->cell, SHOWN_RECORD);
-		if (d->field >= 0)
-			s->field_name = b->schema->fields[d->field].name;
-		if (d->row && d->index < b->nrow) {
-			struct span raw = {b->data + b->raw[d->index].off, b->raw[d->index].len};
-			s->record = copy_span(&ret->arena, raw, SHOWN_RECORD);
-		}
+	struct shown_defect *s = &ret->shown[ret->nshown++];
+	*s = (struct shown_defect){.d = *d};
+	s->d.cell = copy_span(&ret->arena, d->cell, SHOWN_RECORD);
+	if (d->field >= 0)
+		s->field_name = b->schema->fields[d->field].name;
+	if (d->row && d->index < b->nrow) {
+		struct span raw = {b->data + b->raw[d->index].off, b->raw[d->index].len};
+		s->record = copy_span(&ret->arena, raw, SHOWN_RECORD);
 	}
+}
+
+static void show(const struct ingest_plan *p, const struct batch *b, struct ingest_result *ret)
+{
+	for (uint32_t i = 0; i < b->ndefect && ret->nshown < p->options.show_defects; i++)
+		show_one(p, b, &b->defect[i], ret);
 }
 
 static void keep_warnings(const struct csv_reader *r, struct ingest_result *ret)
@@ -212,4 +216,31 @@ enum err_code pass_find(const struct ingest_plan *p, const char *path, const str
 	gate_free(g);
 	reading_close(&r);
 	return c;
+}
+
+/* pass_find's callback: the defect that rejects the record under the first verdict. */
+struct late_show {
+	const struct ingest_plan *plan;
+	struct ingest_result *ret;
+};
+
+static enum err_code show_found(void *ctx, struct batch *b, uint32_t r, struct span header, struct err *e)
+{
+	struct late_show *l = ctx;
+	for (uint32_t i = 0; i < b->ndefect; i++) {
+		if (b->defect[i].index == r && b->defect[i].action != DEFECT_WARN)
+			show_one(l->plan, b, &b->defect[i], l->ret);
+	}
+	return ERR_OK;
+}
+
+enum err_code pass_show_late(const struct ingest_plan *p, const char *path, struct ingest_result *ret, struct err *e)
+{
+	const struct verdict *v = &ret->verdict;
+	unsigned room = p->options.show_defects - (unsigned)ret->nshown;
+	struct late_show l = {p, ret};
+	struct pass_wanted w = {v->late, v->nlate < room ? v->nlate : room, v, show_found, &l};
+	if (w.n == 0 || strcmp(path, "-") == 0)
+		return ERR_OK;
+	return pass_find(p, path, &w, e);
 }

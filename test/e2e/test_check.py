@@ -164,12 +164,13 @@ def test_already_again_and_a_new_content(tmp_path):
     options = documents(tmp_path, FIELDS, ["id"]) + ["--to", f"sqlite:{tmp_path}/out"]
     path = write(tmp_path, ["id,v,s", "1,1,a", "2,x,b"])
     first, _ = result("ingest", "--json", *options, path, code=1)
-    second, _ = result("ingest", "--json", *options, path, code=0)
+    second, _ = result("ingest", "--json", *options, path, code=1)  # nothing is done, the verdict is told again
+    assert second["defects"] == {"type": 1} and second["rejected"] == 1
     assert second["files"][0]["already"] is True and second["files"][0]["state"] == "already"
     assert second["files"][0]["sha256"] == first["files"][0]["sha256"]
     other = tmp_path / "elsewhere"
     other.mkdir()
-    assert result("ingest", "--json", *options, write(other, ["id,v,s", "1,1,a", "2,x,b"]), code=0)[0]["files"][0]["already"]
+    assert result("ingest", "--json", *options, write(other, ["id,v,s", "1,1,a", "2,x,b"]), code=1)[0]["files"][0]["already"]
     third, _ = result("ingest", "--json", "--again", *options, path, code=1)
     assert third["delivered"] == 1 and not third["files"][0]["already"]
     fourth, _ = result("ingest", "--json", *options, write(tmp_path, ["id,v,s", "1,7,a"]), code=0)
