@@ -26,7 +26,7 @@ static enum err_code look(struct follow *f, struct arena *a, struct err *e)
 	struct json *answer;
 	enum err_code rc = client_call(f->client, "GET", f->path, NULL, a, &answer, &f->text, e);
 	if (!rc)
-		f->run = json_get(answer, "run");
+		f->run = answer;
 	return rc;
 }
 

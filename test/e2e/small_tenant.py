@@ -55,7 +55,7 @@ def run_now(platform, name="acme", app=None):
 
 
 def ended(platform, run):
-    entry = platform.get(f"/v1/runs/{run}").json["run"]
+    entry = platform.get(f"/v1/runs/{run}").json
     return entry if entry["state"] not in ("starting", "running") else None
 
 

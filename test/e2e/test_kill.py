@@ -125,5 +125,5 @@ def test_children_die_with_serve(stopped_platform, tmp_path):
     wait_until(lambda: not sleepers(), 15, "the app's death with its platform")
     p.start(*SETTINGS)
     small_tenant.add(p, tmp_path)
-    assert p.get("/v1/runs/r1").json["run"]["state"] in ("lost", "failed")
-    assert p.get(f"/v1/files/{a}").json["file"]["attempts"] == 1
+    assert p.get("/v1/runs/r1").json["state"] in ("lost", "failed")
+    assert p.get(f"/v1/files/{a}").json["attempts"] == 1

@@ -54,7 +54,7 @@ def test_cli_waits(quick, tmp_path):
     small_tenant.add(quick, tmp_path, script="exit 3")
     upload(quick, ("b.csv", csv_of("b", 3)))
     failed = quick.cli("run", "acme", "--wait", "--json", code=3)
-    assert json.loads(failed.stdout)["run"]["exit_code"] == 3
+    assert json.loads(failed.stdout)["exit_code"] == 3
 
 
 def test_a_bad_file_is_found_by_halving(quick, tmp_path):
@@ -137,7 +137,7 @@ def test_forbid_waits_and_replace_stops(quick, tmp_path):
     [b] = upload(quick, ("quick.csv", csv_of("b", 1)))
     small_tenant.add(quick, tmp_path, script=SLOW_APP, schedule="@every 1s", concurrencyPolicy="Replace")
     quick.wait_for_file(b, "delivered")
-    entry = quick.get(f"/v1/runs/{first['id']}").json["run"]
+    entry = quick.get(f"/v1/runs/{first['id']}").json
     assert entry["state"] == "failed" and "replaced by the next start" in entry["reason"]
     quick.wait_for_file(a, "staged", "assigned", "delivered")
 
@@ -262,7 +262,7 @@ def test_term_stops_what_takes_too_long(stopped_platform, tmp_path):
     assert time.monotonic() - t < 15 * SLOW
     p.start(*QUICK)
     small_tenant.add(p, tmp_path)
-    entry = p.get("/v1/runs/r1").json["run"]
+    entry = p.get("/v1/runs/r1").json
     assert "shuts down" in entry["reason"], entry
     p.wait_for_file(a, "delivered")      # dealt anew, and not counted against the file
 
