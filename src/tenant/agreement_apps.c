@@ -210,6 +210,21 @@ static void app_parse(struct app_parser *ap, const struct json *node, const char
 	doc_int(ap->p, node, path, "activeDeadlineSeconds", 1, TIMEOUT_MAX_S, &a->timeout_s);
 }
 
+/* Who gets a file when patterns leave it open. */
+static void patterns_check(const struct json *list, struct problems *p, const struct app *apps, uint32_t n)
+{
+	uint32_t open = 0;
+	for (uint32_t i = 0; i < n; i++)
+		open += !apps[i].pattern;
+	if (open == 0)
+		problem_add(p, PROBLEM_WARNING, list, "$.apps", "every app has an input.file.pattern",
+			    "patterns that together match every file of the tenant",
+			    "a file that none of them matches waits, and is given to no run");
+	if (open > 1)
+		problem_add(p, PROBLEM_WARNING, list, "$.apps", doc_printf(p, "%u apps without input.file.pattern", open),
+			    "one app at most that takes every file", "each file goes to the app that starts first");
+}
+
 void apps_parse(const struct json *root, const struct timezone_rules *tz, struct problems *p, struct agreement *g,
 		int64_t timeout_s)
 {
@@ -228,7 +243,9 @@ void apps_parse(const struct json *root, const struct timezone_rules *tz, struct
 	}
 	for (const struct json *v = list ? list->child : NULL; v; v = v->next, i++)
 		app_parse(&ap, v, doc_path_index(p, "$.apps", i), apps, i);
-	if (!list)
+	if (list)
+		patterns_check(list, p, apps, n);
+	else
 		apps[0] = (struct app){.name = "default", .mode = APP_BATCH, .has_schedule = g->has_schedule,
 				       .schedule = g->schedule, .resources = g->resources, .timeout_s = timeout_s};
 	g->apps = apps;
