@@ -199,14 +199,14 @@ class Platform:
         return run(*arguments, env=env, **options)
 
     def file_state(self, id):
-        return self.get(f"/v1/files/{id}").json["state"]
+        return self.get(f"/v1/files/{id}").json["file"]["state"]
 
     def wait_for_file(self, id, *states, deadline=40):
         """Until the file is in one of the states; its entry."""
         seen = {}
 
         def reached():
-            seen.update(self.get(f"/v1/files/{id}").json)
+            seen.update(self.get(f"/v1/files/{id}").json["file"])
             return seen["state"] in states
 
         try:
@@ -214,6 +214,10 @@ class Platform:
         except pytest.fail.Exception as problem:
             pytest.fail(f"{problem}; it is {json.dumps(seen)[:1500]}\n{self.log_text()[-3000:]}")
         return seen
+
+    def quarantine(self, tenant):
+        """Its open entries, by REST."""
+        return self.get(f"/v1/quarantine?tenant={tenant}&limit=1000").json["records"]
 
     def coredms(self, tenant, key_space):
         return self.data / "coredms" / tenant / f"{key_space}.db"
