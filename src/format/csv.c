@@ -389,6 +389,24 @@ static enum err_code load_records(struct csv_reader *r, const struct span *raw, 
 	return ERR_OK;
 }
 
+/* The record that [pos, end) is, of whatever kind of lines its file had; wrong when it is more than one. */
+static struct csv_record scan_alone(struct csv_reader *r, const char *data, size_t pos, size_t end)
+{
+	static const char newlines[] = {'\r', '\n'};
+	struct csv_record rec;
+	for (size_t k = 0; k < sizeof newlines; k++) {
+		r->rules.newline = newlines[k];
+		if (csv_scan(&r->rules, data, pos, end, true, r->cells, r->layout.ncol, &rec) != SCAN_RECORD)
+			rec = (struct csv_record){.off = (uint32_t)pos, .next = (uint32_t)end};
+		if (!rec.rule && rec.ncell == r->layout.ncol && rec.next == end)
+			break;
+	}
+	rec.len = (uint32_t)(end - pos);
+	if (!rec.rule && rec.next < end)
+		rec.ncell = CSV_SEVERAL;
+	return rec;
+}
+
 enum err_code csv_records(struct csv_reader *r, const struct span *raw, uint32_t n, struct batch *b, struct err *e)
 {
 	batch_clear(b);
@@ -399,17 +417,9 @@ enum err_code csv_records(struct csv_reader *r, const struct span *raw, uint32_t
 		return rc;
 	begin_batch(r, b);
 	size_t pos = 0;
-	for (uint32_t i = 0; i < n && !rc; i++) {
-		struct csv_record rec;
-		size_t end = pos + raw[i].n;
-		if (csv_scan(&r->rules, b->data, pos, end, true, r->cells, r->layout.ncol, &rec) != SCAN_RECORD)
-			rec = (struct csv_record){.off = (uint32_t)pos, .ncell = 0};
-		rec.len = (uint32_t)raw[i].n;
-		/* text behind the record's own line end makes it more than one */
-		if (!rec.rule && rec.next < end)
-			rec.ncell = CSV_SEVERAL;
+	for (uint32_t i = 0; i < n && !rc; pos += raw[i++].n + 1) {
+		struct csv_record rec = scan_alone(r, b->data, pos, pos + raw[i].n);
 		rc = take_record(r, b, &rec, e);
-		pos = end + 1;
 	}
 	end_batch(r, b);
 	return rc;

@@ -109,7 +109,7 @@ ALWAYS_INLINE struct eight load_eight(const struct cell_ref *ref, const uint8_t 
 	struct eight g = {.live = (__mmask8)(left >= 8 ? 0xff : (1u << left) - 1)};
 	__m512i r = _mm512_maskz_loadu_epi64(g.live, ref);
 	__m512i off = _mm512_and_si512(r, _mm512_set1_epi64(0xffffffff)), len = _mm512_srli_epi64(r, 32);
-	__m128i nulls = _mm_cvtsi64_si128((long long)*(const uint64_t *)(const void *)null);
+	__m128i nulls = _mm_loadl_epi64((const __m128i *)(const void *)null);
 	__mmask8 has = (__mmask8)(_mm_cmpeq_epi8_mask(nulls, _mm_setzero_si128()) & g.live);
 	g.end = _mm512_add_epi64(off, len);
 	len = _mm512_maskz_mov_epi64(has, len);

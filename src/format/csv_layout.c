@@ -22,7 +22,7 @@ static enum err_code layout_new(const struct schema *s, uint32_t ncol, struct ar
 
 enum err_code layout_by_position(const struct schema *s, struct arena *a, struct csv_layout *ret, struct err *e)
 {
-	enum err_code rc = layout_new(s, s->nfields, a, ret, e);
+	enum err_code rc = layout_new(s, s->nfields ? s->nfields : 1, a, ret, e);
 	for (uint32_t f = 0; !rc && f < s->nfields; f++)
 		ret->column_of[f] = ret->field_of[f] = (int32_t)f;
 	return rc;
