@@ -8,6 +8,11 @@
  * Which one is decided under the write lock of each transaction, from the highest version of each file in
  * _mysimbdp_position. The same lock guards the comparison of epochs.
  *
+ * Both look up each key from the root. Where the file has many of the keys that are stored, a third statement goes first:
+ *   scan     walks the stored rows between the first and the last key of some thousand rows and changes those it meets
+ *            in place; what it did not meet is left to the others
+ * A sample of each lot tells whether that pays.
+ *
  * The write-ahead log is copied back after each commit that leaves WAL_PAGES in it. A reader that holds an old snapshot
  * keeps it from being emptied; over the limit writes are refused until the reader is gone.
  */
@@ -31,13 +36,20 @@
 #define WAL_LIMIT (UINT64_C(256) << 20)
 #define SQL_MAX (1u << 20)
 
+/* Rows of a sample, and how many stored rows may lie among them for a scan to pay: passing one costs about a fifth of
+ * looking a key up. */
+#define SAMPLE 256u
+#define SCAN_RATIO 3u
+
 struct sink {
 	struct arena arena;
 	const struct data_file *df;
 	char *path;
 	sqlite3 *db;
 	struct rows_source *rows;
-	sqlite3_stmt *begin, *commit, *epoch, *others_top, *position, *replace, *upsert;
+	sqlite3_stmt *begin, *commit, *epoch, *others_top, *position;
+	sqlite3_stmt *replace, *upsert;
+	sqlite3_stmt *sample, *scan_replace, *scan_upsert;   /* NULL for append tables */
 
 	struct sink_file file;          /* name is not kept */
 	bool begun, fresh;              /* fresh: no row of this file was in the store at begin */
@@ -103,10 +115,19 @@ static enum err_code wal_check(struct sink *s, struct err *e)
 
 /* ---- opening */
 
+static bool is_key(const struct data_file *df, uint32_t f)
+{
+	for (uint32_t k = 0; k < df->nkey; k++) {
+		if (df->key[k] == f)
+			return true;
+	}
+	return false;
+}
+
 static void load_sql(const struct data_file *df, bool replace, struct buf *b)
 {
 	const struct schema *s = df->schema;
-	buf_str(b, replace ? "REPLACE INTO main." : "INSERT INTO main.");
+	buf_str(b, replace ? "INSERT INTO main." : "INSERT OR FAIL INTO main.");
 	sql_name(b, s->name);
 	buf_str(b, " AS _mysimbdp_t(");
 	sqlite_columns_sql(df, b);
@@ -117,10 +138,7 @@ static void load_sql(const struct data_file *df, bool replace, struct buf *b)
 	sqlite_key_sql(df, b);
 	buf_str(b, ") DO UPDATE SET ");
 	for (uint32_t f = 0; f < s->nfields; f++) {
-		bool key = false;
-		for (uint32_t k = 0; k < df->nkey; k++)
-			key |= df->key[k] == f;
-		if (key)
+		if (is_key(df, f))
 			continue;
 		sql_name(b, s->fields[f].name);
 		buf_str(b, "=excluded.");
@@ -131,14 +149,72 @@ static void load_sql(const struct data_file *df, bool replace, struct buf *b)
 		   " WHERE excluded." COL_VERSION ">_mysimbdp_t." COL_VERSION);
 }
 
-static enum err_code prepare_load(struct sink *s, bool replace, sqlite3_stmt **ret, struct err *e)
+/* (key) >= (first) AND (key) <= (last); parameters 1..nkey and nkey+1..2*nkey. */
+static void range_sql(const struct data_file *df, struct buf *b)
+{
+	buf_str(b, " WHERE ");
+	for (uint32_t side = 0; side < 2; side++) {
+		buf_str(b, side ? " AND (" : "(");
+		sqlite_key_sql(df, b);
+		buf_str(b, side ? ")<=(" : ")>=(");
+		for (uint32_t k = 0; k < df->nkey; k++)
+			buf_printf(b, "%s?%u", k ? "," : "", side * df->nkey + k + 1);
+		buf_char(b, ')');
+	}
+}
+
+static void scan_sql(const struct data_file *df, bool replace, struct buf *b)
+{
+	const struct schema *s = df->schema;
+	buf_str(b, "UPDATE OR FAIL main.");
+	sql_name(b, s->name);
+	buf_str(b, " SET ");
+	for (uint32_t f = 0; f < s->nfields; f++) {
+		if (is_key(df, f))
+			continue;
+		sql_name(b, s->fields[f].name);
+		buf_printf(b, "=" ROWS_VALUE "(%u),", f);
+	}
+	buf_printf(b, COL_FILE "=" ROWS_VALUE "(%u)," COL_ROW "=" ROWS_VALUE "(%u)," COL_VERSION "=" ROWS_VALUE "(%u)",
+		   s->nfields, s->nfields + 1, s->nfields + 2);
+	range_sql(df, b);
+	buf_str(b, " AND " ROWS_AT "(");
+	sqlite_key_sql(df, b);
+	buf_str(b, replace ? ",NULL)" : "," COL_VERSION ")");
+}
+
+static void sample_sql(const struct data_file *df, bool unused, struct buf *b)
+{
+	buf_str(b, "SELECT count(*) FROM (SELECT 1 FROM main.");
+	sql_name(b, df->schema->name);
+	range_sql(df, b);
+	buf_printf(b, " LIMIT %u)", SAMPLE * SCAN_RATIO + 1);
+}
+
+static enum err_code prepare_made(struct sink *s, void (*make)(const struct data_file *, bool, struct buf *), bool arg,
+				  sqlite3_stmt **ret, struct err *e)
 {
 	struct buf sql;
+	if (*ret)
+		return ERR_OK;
 	buf_init(&sql, SQL_MAX);
-	load_sql(s->df, replace, &sql);
+	make(s->df, arg, &sql);
 	enum err_code rc = sql.failed ? err_oom(e) : sqlite_db_prepare(s->db, buf_cstr(&sql), ret, e);
 	buf_done(&sql);
 	return rc;
+}
+
+static enum err_code prepare_loading(struct sink *s, struct err *e)
+{
+	enum err_code rc;
+	if ((rc = prepare_made(s, load_sql, true, &s->replace, e)) || (rc = prepare_made(s, load_sql, false, &s->upsert, e)))
+		return rc;
+	if (s->df->nkey == 0)
+		return ERR_OK;
+	if ((rc = prepare_made(s, scan_sql, true, &s->scan_replace, e)) ||
+	    (rc = prepare_made(s, scan_sql, false, &s->scan_upsert, e)))
+		return rc;
+	return prepare_made(s, sample_sql, false, &s->sample, e);
 }
 
 static void sink_close(struct sink *s)
@@ -146,7 +222,8 @@ static void sink_close(struct sink *s)
 	if (!s)
 		return;
 	sqlite_db_rollback(s->db);
-	sqlite3_stmt *st[] = {s->begin, s->commit, s->epoch, s->others_top, s->position, s->replace, s->upsert};
+	sqlite3_stmt *st[] = {s->begin,   s->commit, s->epoch,  s->others_top,   s->position,
+			      s->replace, s->upsert, s->sample, s->scan_replace, s->scan_upsert};
 	for (size_t i = 0; i < sizeof st / sizeof *st; i++)
 		sqlite3_finalize(st[i]);
 	sqlite3_close(s->db);
@@ -202,11 +279,7 @@ static enum err_code sink_table(struct sink *s, struct err *e)
 		if (!*small[i].st)
 			rc = sqlite_db_prepare(s->db, small[i].sql, small[i].st, e);
 	}
-	if (rc == ERR_OK && !s->replace)
-		rc = prepare_load(s, true, &s->replace, e);
-	if (rc == ERR_OK && !s->upsert)
-		rc = prepare_load(s, false, &s->upsert, e);
-	return rc;
+	return rc ? rc : prepare_loading(s, e);
 }
 
 /* ---- a file */
@@ -332,19 +405,62 @@ static enum err_code tx_open(struct sink *s, struct err *e)
 	return ERR_OK;
 }
 
+/* Do enough of the stored keys lie among those of this lot? */
+static enum err_code worth_a_scan(struct sink *s, uint32_t n, bool *ret, struct err *e)
+{
+	int64_t stored = 0;
+	uint32_t sample = n < SAMPLE ? n : SAMPLE;
+	*ret = false;
+	if (!s->sample)
+		return ERR_OK;
+	rows_bind_key(s->rows, 0, s->sample, 1);
+	rows_bind_key(s->rows, sample - 1, s->sample, (int)s->df->nkey + 1);
+	enum err_code rc = sqlite_db_int(s->db, s->sample, &stored, NULL, e);
+	*ret = stored > 0 && stored <= (int64_t)sample * SCAN_RATIO;
+	return rc;
+}
+
+static enum err_code lot_scan(struct sink *s, uint32_t n, struct err *e)
+{
+	sqlite3_stmt *st = s->replacing ? s->scan_replace : s->scan_upsert;
+	rows_bind_key(s->rows, 0, st, 1);
+	rows_bind_key(s->rows, n - 1, st, (int)s->df->nkey + 1);
+	return sqlite_db_run(s->db, st, e);
+}
+
+static enum err_code lot_write(struct sink *s, const struct packed_row *const *rows, uint32_t n, struct err *e)
+{
+	bool scan;
+	uint32_t met = 0, older = 0;
+	rows_set(s->rows, rows, n, s->file.id, s->file.version_base);
+	enum err_code rc = worth_a_scan(s, n, &scan, e);
+	if (rc == ERR_OK && scan) {
+		rc = lot_scan(s, n, e);
+		met = rows_met(s->rows, &older);
+	}
+	if (rc || met == n) {
+		s->tx_superseded += older;
+		return rc;
+	}
+	if ((rc = sqlite_db_run(s->db, s->replacing ? s->replace : s->upsert, e)))
+		return rc;
+	if (!s->replacing)
+		older += n - met - (uint32_t)sqlite3_changes64(s->db);
+	s->tx_superseded += older;
+	return ERR_OK;
+}
+
 static enum err_code tx_rows(struct sink *s, const struct sink_rows *r, struct err *e)
 {
-	if (r->n == 0)
-		return ERR_OK;
-	sqlite3_stmt *st = s->replacing ? s->replace : s->upsert;
-	rows_set(s->rows, r->rows, r->n, s->file.id, s->file.version_base);
-	enum err_code rc = sqlite_db_run(s->db, st, e);
+	enum err_code rc = ERR_OK;
+	for (uint32_t i = 0; i < r->n && rc == ERR_OK; i += ROWS_SET_MAX) {
+		uint32_t n = r->n - i < ROWS_SET_MAX ? r->n - i : ROWS_SET_MAX;
+		rc = lot_write(s, r->rows + i, n, e);
+	}
 	rows_set(s->rows, NULL, 0, 0, 0);
 	if (rc)
 		return rc;
 	s->tx_rows += r->n;
-	if (!s->replacing)
-		s->tx_superseded += r->n - (uint64_t)sqlite3_changes64(s->db);
 	for (uint32_t i = 0; i < r->n; i++) {
 		int64_t version = s->file.version_base + (int64_t)r->rows[i]->row;
 		if (version > s->tx_top)

@@ -19,7 +19,7 @@
  * emptied by the sink (sqlite.c), which wants to know how long it is. */
 #define SETTINGS                                                                                                       \
 	"PRAGMA synchronous=FULL; PRAGMA cache_size=-2048; PRAGMA wal_autocheckpoint=0;"                               \
-	"PRAGMA journal_size_limit=33554432; PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF;"
+	"PRAGMA journal_size_limit=33554432; PRAGMA foreign_keys=OFF; PRAGMA secure_delete=OFF; PRAGMA trusted_schema=OFF;"
 
 /* Entry n makes format n + 1 out of format n. Never change an entry that was released. */
 static const char *const migrations[SQLITE_DB_FORMAT] = {

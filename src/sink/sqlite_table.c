@@ -9,6 +9,11 @@
 
 #define SQL_MAX (1u << 20)
 
+/* With these two conflict clauses no statement of ours can fail half way and be taken back alone, so SQLite keeps no copy
+ * of each page it changes (a statement journal), which would double the writing. */
+#define KEY_NOT_NULL " NOT NULL ON CONFLICT FAIL"
+#define KEY_REPLACE " ON CONFLICT REPLACE"
+
 const char *sqlite_column_type(const struct field *f)
 {
 	if (f->type == AVRO_T_BOOLEAN)
@@ -18,6 +23,15 @@ const char *sqlite_column_type(const struct field *f)
 	if (f->storage == STORE_F64)
 		return f->type == AVRO_T_FLOAT ? "FLOAT" : "REAL";
 	return f->storage == STORE_BYTES ? "BLOB" : "TEXT";
+}
+
+static bool is_key(const struct data_file *df, uint32_t f)
+{
+	for (uint32_t k = 0; k < df->nkey; k++) {
+		if (df->key[k] == f)
+			return true;
+	}
+	return false;
 }
 
 const char *sqlite_type_text(const struct field *f, char out[64])
@@ -59,11 +73,13 @@ void sqlite_create_sql(const struct data_file *df, const char *name, struct buf 
 	for (uint32_t f = 0; f < df->schema->nfields; f++) {
 		buf_str(out, "  ");
 		sql_name(out, df->schema->fields[f].name);
-		buf_printf(out, " %s,\n", sqlite_column_type(&df->schema->fields[f]));
+		buf_printf(out, " %s%s,\n", sqlite_column_type(&df->schema->fields[f]), is_key(df, f) ? KEY_NOT_NULL : "");
 	}
-	buf_str(out, "  " COL_FILE " INTEGER,\n  " COL_ROW " INTEGER,\n  " COL_VERSION " INTEGER,\n  PRIMARY KEY (");
+	const char *lineage = df->nkey ? "" : KEY_NOT_NULL;
+	buf_printf(out, "  " COL_FILE " INTEGER%s,\n  " COL_ROW " INTEGER%s,\n  " COL_VERSION " INTEGER,\n  PRIMARY KEY (",
+		   lineage, lineage);
 	sqlite_key_sql(df, out);
-	buf_str(out, ")\n) WITHOUT ROWID");
+	buf_str(out, ")" KEY_REPLACE "\n) WITHOUT ROWID");
 }
 
 enum err_code sqlite_table_exists(sqlite3 *db, const struct data_file *df, bool *ret, struct err *e)
