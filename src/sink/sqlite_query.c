@@ -32,6 +32,10 @@ struct sqlite_query {
 	const atomic_bool *stop;
 	const char *denied;             /* what the authorizer refused, for the message */
 	char denied_what[160];
+	const char **shared;            /* names of tables that several databases have */
+	size_t nshared;
+	const char *sql;
+	char ambiguous[160];
 };
 
 /* ---- what a statement may do */
@@ -52,6 +56,33 @@ static bool one_of(const char *s, const char *const *list)
 	return false;
 }
 
+/* Does the statement say "schema." anywhere, quoted or not? */
+static bool says_schema(const char *sql, const char *schema)
+{
+	size_t n = strlen(schema);
+	for (const char *p = sql; (p = strcasestr(p, schema)); p += n) {
+		const char *q = p + n;
+		q += *q == '"' || *q == ']' || *q == '`';
+		q += strspn(q, " \t\n");
+		if (*q == '.')
+			return true;
+	}
+	return false;
+}
+
+/* SQLite would silently take the first. */
+static int read_table(struct sqlite_query *q, const char *table, const char *schema)
+{
+	for (size_t i = 0; table && i < q->nshared; i++) {
+		if (strcasecmp(q->shared[i], table) != 0 || (schema && says_schema(q->sql, schema)))
+			continue;
+		/* Without a schema: a table of which no column is used, named without one. */
+		snprintf(q->ambiguous, sizeof q->ambiguous, "%s.%s", schema ? schema : sqlite3_db_name(q->db, 0), table);
+		return deny(q, "", table);
+	}
+	return SQLITE_OK;
+}
+
 static int authorize(void *arg, int action, const char *a, const char *b, const char *schema, const char *trigger)
 {
 	static const char *const pragmas[] = {"table_info", "table_xinfo", "table_list", "index_list", "index_info",
@@ -61,9 +92,10 @@ static int authorize(void *arg, int action, const char *a, const char *b, const 
 	struct sqlite_query *q = arg;
 	switch (action) {
 	case SQLITE_SELECT:
-	case SQLITE_READ:
 	case SQLITE_RECURSIVE:
 		return SQLITE_OK;
+	case SQLITE_READ:
+		return read_table(q, a, schema);
 	case SQLITE_FUNCTION:
 		return one_of(b, functions) ? deny(q, "function", b) : SQLITE_OK;
 	case SQLITE_PRAGMA:
@@ -142,6 +174,12 @@ static enum err_code sql_err(struct sqlite_query *q, const char *sql, int rc, st
 	const char *msg = sqlite3_errmsg(q->db);
 	struct buf b;
 	enum err_code code;
+	if ((rc & 0xff) == SQLITE_AUTH && *q->ambiguous) {
+		code = err_set(e, ERR_INVALID, "several key spaces have a table \"%s\"; say which, as in %s", q->denied_what,
+			       q->ambiguous);
+		hint_tables(q, e);
+		return code;
+	}
 	if ((rc & 0xff) == SQLITE_AUTH && q->denied) {
 		code = err_set(e, ERR_DENIED, "the query may only read: %s%s%s is refused", q->denied,
 			       *q->denied_what ? " " : "", q->denied_what);
@@ -247,6 +285,35 @@ static enum err_code attach(struct sqlite_query *q, const struct db_file *f, str
 	return rc;
 }
 
+static enum err_code find_shared(struct sqlite_query *q, struct err *e)
+{
+	sqlite3_stmt *st;
+	size_t room = 0;
+	int step;
+	enum err_code rc = sqlite_db_prepare(q->db, "SELECT lower(name) FROM pragma_table_list WHERE name NOT LIKE 'sqlite\\_%'"
+						    " ESCAPE '\\' GROUP BY 1 HAVING count(*)>1", &st, e);
+	while (rc == ERR_OK && (step = sqlite3_step(st)) == SQLITE_ROW) {
+		if (q->nshared == room) {
+			const char **more = arena_array(&q->arena, room = room ? room * 2 : 16, sizeof *more);
+			if (!more) {
+				rc = err_oom(e);
+				break;
+			}
+			if (q->nshared)
+				memcpy(more, q->shared, q->nshared * sizeof *more);
+			q->shared = more;
+		}
+		const char *name = (const char *)sqlite3_column_text(st, 0);
+		q->shared[q->nshared] = name ? arena_strdup(&q->arena, name) : NULL;
+		if (!q->shared[q->nshared++])
+			rc = err_oom(e);
+	}
+	if (rc == ERR_OK && step != SQLITE_DONE)
+		rc = sqlite_db_err(q->db, step, "list the tables", e);
+	sqlite3_finalize(st);
+	return rc;
+}
+
 static void restrict_db(struct sqlite_query *q)
 {
 	static const int limits[][2] = {
@@ -279,6 +346,8 @@ static enum err_code open_all(struct sqlite_query *q, const char *where, const c
 			return rc;
 	}
 	rc = sqlite_db_exec(q->db, "PRAGMA query_only=1; PRAGMA cache_size=-8192", e);
+	if (rc == ERR_OK && n > 1)
+		rc = find_shared(q, e);
 	if (rc == ERR_OK)
 		restrict_db(q);
 	return rc;
@@ -322,6 +391,7 @@ enum err_code sqlite_query_open(const char *dir_or_file, const char *sql, struct
 	if (!q)
 		return err_oom(e);
 	arena_init(&q->arena, 4 << 20);
+	q->sql = sql;   /* for as long as it is being prepared */
 	enum err_code rc = open_all(q, dir_or_file, sql, e);
 	if (rc == ERR_OK)
 		rc = prepare(q, sql, e);

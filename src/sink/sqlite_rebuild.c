@@ -43,9 +43,11 @@ static bool is_key(const struct data_file *df, uint32_t f)
 static void refuse(struct rebuild *r, sqlite3_context *x, uint32_t f, struct span text, const char *why, sqlite3_value **v)
 {
 	char cell[200];
+	const char *quote = text.p ? "\"" : "";
 	r->refused = true;
-	snprintf(r->why, sizeof r->why, "column \"%s\": %s %s (row %lld of output %lld)", r->df->schema->fields[f].name,
-		 text.p ? cell_quote(text, cell) : "null", why, sqlite3_value_int64(v[3]), sqlite3_value_int64(v[2]));
+	snprintf(r->why, sizeof r->why, "column \"%s\": %s%s%s %s (row %lld of output %lld)", r->df->schema->fields[f].name,
+		 quote, text.p ? cell_quote(text, cell) : "null", quote, why, sqlite3_value_int64(v[3]),
+		 sqlite3_value_int64(v[2]));
 	sqlite3_result_error(x, r->why, -1);
 }
 
