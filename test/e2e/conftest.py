@@ -199,14 +199,14 @@ class Platform:
         return run(*arguments, env=env, **options)
 
     def file_state(self, id):
-        return self.get(f"/v1/files/{id}").json["file"]["state"]
+        return self.get(f"/v1/files/{id}").json["state"]
 
     def wait_for_file(self, id, *states, deadline=40):
         """Until the file is in one of the states; its entry."""
         seen = {}
 
         def reached():
-            seen.update(self.get(f"/v1/files/{id}").json["file"])
+            seen.update(self.get(f"/v1/files/{id}").json)
             return seen["state"] in states
 
         try:
