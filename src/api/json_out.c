@@ -150,5 +150,8 @@ void write_counts(struct jsonw *w, const struct catalog_counts *c)
 	write_uint(w, "accepted", c->accepted);
 	write_uint(w, "rejected", c->rejected);
 	write_uint(w, "delivered", c->delivered);
+	write_uint(w, "refused_by_sink", c->refused_by_sink);
+	write_uint(w, "replayed", c->replayed + c->replayed_sink);
+	write_uint(w, "imbalance", c->imbalance);
 	jsonw_end(w, '}');
 }

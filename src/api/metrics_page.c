@@ -26,7 +26,9 @@ static const struct metric_def discarded_events = {
 	"Records that a component did not pass on; intentional: a rule said so. All of them are in quarantine.",
 	{"tenant", "component", "intentional"}};
 static const struct metric_def rows_quarantined = {"mysimbdp_rows_quarantined_total", METRIC_COUNTER,
-						   "Records in quarantine and not replayed, from the ledger.", {"tenant"}};
+						   "Records that went into quarantine, from the ledger.", {"tenant"}};
+static const struct metric_def rows_replayed = {"mysimbdp_rows_replayed_total", METRIC_COUNTER,
+						"Records that came out of quarantine and were delivered.", {"tenant"}};
 static const struct metric_def oldest_age = {"mysimbdp_oldest_unprocessed_file_age_seconds", METRIC_GAUGE,
 					     "Age of the oldest file that is not delivered yet; 0 when there is none.", {"tenant"}};
 static const struct metric_def backlog = {"mysimbdp_backlog_bytes", METRIC_GAUGE,
@@ -72,14 +74,6 @@ void count_upload(struct api *a, const char *tenant, const char *what, uint64_t 
 		metric_add(a->o.metrics, &upload_bytes, (double)bytes, tenant, "api");
 }
 
-/* What was delivered and is more, or less, than what was accepted and is not waiting any more. */
-static double imbalance_of(const struct catalog_counts *c)
-{
-	if (c->delivered > c->accepted)
-		return (double)(c->delivered - c->accepted);
-	return 0;
-}
-
 static void fill_tenant(struct metrics *m, const struct catalog_tenant *t, const struct catalog_counts *c)
 {
 	for (int s = 0; s < FILE_STATES; s++)
@@ -88,13 +82,17 @@ static void fill_tenant(struct metrics *m, const struct catalog_tenant *t, const
 	metric_set(m, &received_events, (double)c->accepted, t->id, "sink");
 	metric_set(m, &sent_events, (double)c->accepted, t->id, "gate");
 	metric_set(m, &sent_events, (double)c->delivered, t->id, "sink");
-	metric_set(m, &discarded_events, (double)c->rejected, t->id, "gate", "true");
-	metric_set(m, &rows_quarantined, (double)c->rejected, t->id);
+	/* With what was replayed since: a counter does not go down. */
+	metric_set(m, &discarded_events, (double)(c->rejected + c->replayed), t->id, "gate", "true");
+	metric_set(m, &discarded_events, (double)(c->refused_by_sink + c->replayed_sink), t->id, "sink", "false");
+	uint64_t back = c->replayed + c->replayed_sink;
+	metric_set(m, &rows_quarantined, (double)(c->rejected + c->refused_by_sink + back), t->id);
+	metric_set(m, &rows_replayed, (double)back, t->id);
 	double age = c->oldest_us ? (double)(clock_now_us() - c->oldest_us) / 1e6 : 0;
 	metric_set(m, &oldest_age, age > 0 ? age : 0, t->id);
 	metric_set(m, &backlog, (double)c->backlog_bytes, t->id);
 	metric_set(m, &outputs_waiting, (double)c->outputs_waiting, t->id);
-	metric_set(m, &imbalance, imbalance_of(c), t->id);
+	metric_set(m, &imbalance, (double)c->imbalance, t->id);
 	metric_set(m, &tenant_paused, t->paused, t->id);
 }
 

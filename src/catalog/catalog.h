@@ -125,6 +125,10 @@ struct catalog_counts {
 	uint64_t backlog_bytes;
 	int64_t oldest_us;           /* received_us of the oldest unprocessed; 0 none */
 	uint64_t accepted, rejected, delivered, outputs_waiting;
+	uint64_t refused_by_sink;
+	/* Came out of the quarantine later: part of accepted and delivered, no longer of rejected or refused_by_sink. */
+	uint64_t replayed, replayed_sink;
+	uint64_t imbalance;          /* records that the sums of an output can't account for; 0 or a bug */
 };
 enum err_code catalog_counts(struct catalog *c, const char *tenant, struct catalog_counts *ret, struct err *e) MUST_USE;
 

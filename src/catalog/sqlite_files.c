@@ -354,21 +354,29 @@ static enum err_code count_backlog(struct db *d, const char *tenant, struct cata
 	return code;
 }
 
+/* Sums of one tenant's outputs, or of all. What the gate read is accepted or rejected; what it accepted is, at the end,
+ * delivered or refused by the sink, and never more than that before the end. */
+#define OUTPUT_SUMS                                                                                                    \
+	"SELECT state, count(*), sum(accepted), sum(rejected), sum(delivered), sum(replayed), sum(replayed_sink), "    \
+	"sum(refused), sum(abs(records - accepted - rejected) + CASE WHEN state = 2 THEN abs(accepted - delivered - "   \
+	"refused) ELSE max(0, delivered + refused - accepted) END) FROM output INDEXED BY output_counts "
+
 static enum err_code count_outputs(struct db *d, const char *tenant, struct catalog_counts *n, struct err *e)
 {
 	sqlite3_stmt *st;
 	bool row;
-	enum err_code code = tenant ? db_query(d, &st, e, "SELECT state, count(*), sum(accepted), sum(rejected), "
-					       "sum(delivered), sum(replayed), sum(replayed_sink) FROM output INDEXED BY output_counts "
-					       "WHERE tenant = ?1 GROUP BY state", "t", tenant)
-				    : db_query(d, &st, e, "SELECT state, count(*), sum(accepted), sum(rejected), "
-					       "sum(delivered), sum(replayed), sum(replayed_sink) FROM output INDEXED BY output_counts "
-					       "GROUP BY state", "");
+	_Static_assert(OUTPUT_DELIVERED == 2, "the state in OUTPUT_SUMS");
+	enum err_code code = tenant ? db_query(d, &st, e, OUTPUT_SUMS "WHERE tenant = ?1 GROUP BY state", "t", tenant)
+				    : db_query(d, &st, e, OUTPUT_SUMS "GROUP BY state", "");
 	while (!code && !(code = db_next(d, st, &row, e)) && row) {
 		int64_t state = db_int(st, 0), replayed = db_int(st, 5);
 		n->accepted += (uint64_t)(db_int(st, 2) + replayed);
 		n->rejected += (uint64_t)(db_int(st, 3) - replayed);
 		n->delivered += (uint64_t)(db_int(st, 4) + replayed + db_int(st, 6));
+		n->replayed += (uint64_t)replayed;
+		n->replayed_sink += (uint64_t)db_int(st, 6);
+		n->refused_by_sink += (uint64_t)(db_int(st, 7) - db_int(st, 6));
+		n->imbalance += (uint64_t)db_int(st, 8);
 		if (state == OUTPUT_WAITING || state == OUTPUT_CHECKED)
 			n->outputs_waiting += (uint64_t)db_int(st, 1);
 	}
