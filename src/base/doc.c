@@ -62,7 +62,7 @@ void doc_unknown_key(struct problems *p, const struct json *member, const char *
 		     size_t n)
 {
 	if (p->errors + p->warnings >= PROBLEMS_MAX) {
-		p->errors++;   /* a hostile document: no more suggestions, they cost time */
+		p->errors++; /* a hostile document: no more suggestions, they cost time */
 		p->dropped++;
 		return;
 	}
@@ -103,7 +103,8 @@ bool doc_absent(const struct json *node, const struct doc_key *keys, size_t n, c
 	return !json_get(node, key) && !misspelt(node, keys, n, key);
 }
 
-void doc_missing_keys(struct problems *p, const struct json *node, const char *path, const struct doc_key *keys, size_t n)
+void doc_missing_keys(struct problems *p, const struct json *node, const char *path, const struct doc_key *keys,
+		      size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (keys[i].presence == DOC_REQUIRED && doc_absent(node, keys, n, keys[i].name))
@@ -142,7 +143,8 @@ static bool no_nuls(struct problems *p, const struct json *v, const char *path)
 		/* Paths cost memory: only of what is wrong or has members. */
 		bool look = c->child || memchr(c->key.n ? c->key.p : "x", '\0', c->key.n ? c->key.n : 1) ||
 			    (c->type == JN_STRING && memchr(c->s.p, '\0', c->s.n));
-		if (look && !no_nuls(p, c, v->type == JN_ARRAY ? doc_path_index(p, path, i) : doc_path(p, path, c->key.p)))
+		if (look &&
+		    !no_nuls(p, c, v->type == JN_ARRAY ? doc_path_index(p, path, i) : doc_path(p, path, c->key.p)))
 			good = false;
 	}
 	return good;
@@ -158,7 +160,8 @@ const struct json *doc_parse(struct problems *p, struct span text)
 	int skip = 0;
 	if (sscanf(e.msg, "line %u, column %u: %n", &at.line, &at.col, &skip) < 2)
 		skip = 0;
-	problem_add(p, PROBLEM_ERROR, at.line ? &at : NULL, "$", doc_printf(p, "%s", e.msg + skip), "a JSON document", e.hint);
+	problem_add(p, PROBLEM_ERROR, at.line ? &at : NULL, "$", doc_printf(p, "%s", e.msg + skip), "a JSON document",
+		    e.hint);
 	return NULL;
 }
 

@@ -20,13 +20,13 @@
 enum doc_presence {
 	DOC_OPTIONAL,
 	DOC_REQUIRED,
-	DOC_LATER,      /* known, not available yet */
+	DOC_LATER, /* known, not available yet */
 };
 
 struct doc_key {
 	const char *name;
 	enum doc_presence presence;
-	const char *text;       /* one line for people: what it is for */
+	const char *text; /* one line for people: what it is for */
 };
 
 /* "$.schema" + "fields" -> "$.schema.fields"; a key that is no plain name is quoted: $['csv.separator.char']. */
@@ -35,7 +35,8 @@ const char *doc_path_index(struct problems *p, const char *path, uint32_t i);
 
 /* Report every unknown key (with the nearest known name), every missing required one and every one that is not
  * available yet. node must be an object. */
-void doc_keys_check(struct problems *p, const struct json *node, const char *path, const struct doc_key *keys, size_t n);
+void doc_keys_check(struct problems *p, const struct json *node, const char *path, const struct doc_key *keys,
+		    size_t n);
 /* Only the missing ones (a key that was written wrongly is not missing). */
 void doc_missing_keys(struct problems *p, const struct json *node, const char *path, const struct doc_key *keys,
 		      size_t n);

@@ -62,7 +62,8 @@ static enum err_code show_table(const struct cli *cli, const struct conf *conf, 
 	}
 	table_print(t, stdout, 0, cli->colour_out);
 	if (!cli->quiet && !conf_file(conf))
-		fprintf(stderr, "no configuration file was read; `mysimbdp config template > mysimbdp.yaml` makes one\n");
+		fprintf(stderr,
+			"no configuration file was read; `mysimbdp config template > mysimbdp.yaml` makes one\n");
 	return ERR_OK;
 }
 
@@ -111,7 +112,14 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 const struct verb verb_config = {
-	"config", "[show [NAME] | template | docs]", "settings, their values and where they came from", NULL, 0, 2,
-	"show      every setting with its value and origin: default, file and line, environment, flag\n"
-	"template  a commented mysimbdp.yaml with all defaults\n"
-	"docs      docs/configuration.md", run, false};
+    "config",
+    "[show [NAME] | template | docs]",
+    "settings, their values and where they came from",
+    NULL,
+    0,
+    2,
+    "show      every setting with its value and origin: default, file and line, environment, flag\n"
+    "template  a commented mysimbdp.yaml with all defaults\n"
+    "docs      docs/configuration.md",
+    run,
+    false};

@@ -35,7 +35,7 @@ static const char *local_text(struct arena *a, const struct timezone_rules *tz, 
 	char text[40];
 	int offset = timezone_offset(tz, utc), minutes = abs(offset) / 60;
 	size_t n = timestamp_format((utc + offset) * US_PER_S, 0, text);
-	text[n - 1] = '\0';   /* the Z */
+	text[n - 1] = '\0'; /* the Z */
 	char *t = strchr(text, 'T');
 	if (t)
 		*t = separator;
@@ -69,9 +69,9 @@ static const char *why_none(const struct preview *v, const struct app *app)
 static const char *change_text(struct arena *a, const struct timezone_rules *tz, int64_t at)
 {
 	int by = timezone_offset(tz, at) - timezone_offset(tz, at - 1), minutes = abs(by) / 60;
-	const char *s = arena_printf(a, "the clock goes %s by %d:%02d to %s: local times in between %s", by > 0 ? "forward" : "back",
-				     minutes / 60, minutes % 60, local_text(a, tz, at, ' '),
-				     by > 0 ? "are left out" : "come twice");
+	const char *s = arena_printf(a, "the clock goes %s by %d:%02d to %s: local times in between %s",
+				     by > 0 ? "forward" : "back", minutes / 60, minutes % 60,
+				     local_text(a, tz, at, ' '), by > 0 ? "are left out" : "come twice");
 	return s ? s : "";
 }
 
@@ -143,7 +143,8 @@ static enum err_code print_json(const struct preview *v, struct err *e)
 
 static enum err_code app_table(const struct preview *v, const struct app *app, struct err *e)
 {
-	static const char *const days[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};   /* 1970-01-01 was Thursday */
+	static const char *const days[] = {"Thu", "Fri", "Sat", "Sun",
+					   "Mon", "Tue", "Wed"}; /* 1970-01-01 was Thursday */
 	const char *heads[] = {"", arena_printf(v->cli->arena, "local (%s)", v->agreement->time_zone), "utc", "in"};
 	static const enum table_align align[] = {TABLE_LEFT, TABLE_LEFT, TABLE_LEFT, TABLE_RIGHT};
 	const struct style *st = style_get(v->cli->colour_out);
@@ -163,7 +164,8 @@ static enum err_code app_table(const struct preview *v, const struct app *app, s
 			table_style(t, st->yellow);
 			table_cell(t, "%s", local_text(v->cli->arena, tz, change, ' '));
 			table_cell(t, "%s", utc_text(v->cli->arena, change));
-			table_cell(t, "clock %s", timezone_offset(tz, change) > timezone_offset(tz, change - 1) ? "forward" : "back");
+			table_cell(t, "clock %s",
+				   timezone_offset(tz, change) > timezone_offset(tz, change - 1) ? "forward" : "back");
 			before = change;
 		}
 		int64_t local = at + timezone_offset(tz, at);
@@ -188,7 +190,8 @@ static enum err_code print_people(const struct preview *v, struct err *e)
 		if (app->has_schedule)
 			cron_describe(&app->schedule, means);
 		printf("%s%s%s%s, app %s: %s%s%s%s\n", i ? "\n" : "", st->bold, v->name, st->reset, app->name, means,
-		       app->has_schedule ? " (" : "", app->has_schedule ? app->schedule.text : "", app->has_schedule ? ")" : "");
+		       app->has_schedule ? " (" : "", app->has_schedule ? app->schedule.text : "",
+		       app->has_schedule ? ")" : "");
 		if (why) {
 			printf("  no starts: %s\n", why);
 			continue;
@@ -299,7 +302,9 @@ static enum err_code run(const struct cli *cli, struct err *e)
 	if (cli->argc < 1 || strcmp(cli->argv[0], "preview") != 0)
 		return err_set(e, ERR_USAGE, "`schedule preview TENANT|DIR` is the one form");
 	if (cli->argc != (cron ? 1 : 2))
-		return err_set(e, ERR_USAGE, cron ? "--cron takes no tenant beside it" : "`schedule preview` needs a tenant or a directory");
+		return err_set(e, ERR_USAGE,
+			       cron ? "--cron takes no tenant beside it"
+				    : "`schedule preview` needs a tenant or a directory");
 	enum err_code c = options_read(&v, e);
 	if (c)
 		return c;
@@ -316,15 +321,22 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option options[] = {
-	{"number", 'n', "N", "how many starts (default 10)", NULL},
-	{"from", 0, "TIME", "starts after this instant, as 2026-03-29T00:00:00Z (default: now)", NULL},
-	{"cron", 0, "SCHEDULE", "try a schedule instead of a tenant's: --cron \"30 2 * * *\"", NULL},
-	{"time-zone", 0, "ZONE", "with --cron: a time zone such as Europe/Berlin (default UTC)", NULL},
-	{0},
+    {"number", 'n', "N", "how many starts (default 10)", NULL},
+    {"from", 0, "TIME", "starts after this instant, as 2026-03-29T00:00:00Z (default: now)", NULL},
+    {"cron", 0, "SCHEDULE", "try a schedule instead of a tenant's: --cron \"30 2 * * *\"", NULL},
+    {"time-zone", 0, "ZONE", "with --cron: a time zone such as Europe/Berlin (default UTC)", NULL},
+    {0},
 };
 
 const struct verb verb_schedule = {
-	"schedule", "preview TENANT|DIR [-n N]", "when a tenant's apps start next, and why not", options, 1, 2,
-	"TENANT is asked of the running platform; a directory with service-agreement.json needs none.\n"
-	"Schedules mean what they mean in a Kubernetes CronJob. A local time that a clock change leaves out does not\n"
-	"start; one that comes twice starts twice. Clock changes are marked with !.", run, false};
+    "schedule",
+    "preview TENANT|DIR [-n N]",
+    "when a tenant's apps start next, and why not",
+    options,
+    1,
+    2,
+    "TENANT is asked of the running platform; a directory with service-agreement.json needs none.\n"
+    "Schedules mean what they mean in a Kubernetes CronJob. A local time that a clock change leaves out does not\n"
+    "start; one that comes twice starts twice. Clock changes are marked with !.",
+    run,
+    false};

@@ -20,8 +20,8 @@ static void summary(const struct tenant_documents *d, FILE *out)
 	const struct agreement *g = d->agreement;
 	char what[160] = "";
 	cron_describe(&g->schedule, what);
-	fprintf(out, "%s: %s.%s, %u fields, key of %u, ", g->client, df->key_space, df->schema->name, df->schema->nfields,
-		df->nkey);
+	fprintf(out, "%s: %s.%s, %u fields, key of %u, ", g->client, df->key_space, df->schema->name,
+		df->schema->nfields, df->nkey);
 	if (g->has_schedule)
 		fprintf(out, "starts %s (%s)", what, g->time_zone);
 	else
@@ -29,8 +29,8 @@ static void summary(const struct tenant_documents *d, FILE *out)
 	fprintf(out, ", %u app%s\n", g->napps, g->napps == 1 ? "" : "s");
 }
 
-static void print_json(const struct cli *cli, const char *dir, const struct problems *p, const struct tenant_documents *d,
-		       struct buf *out)
+static void print_json(const struct cli *cli, const char *dir, const struct problems *p,
+		       const struct tenant_documents *d, struct buf *out)
 {
 	struct jsonw w;
 	jsonw_init(&w, out);
@@ -72,8 +72,8 @@ static enum err_code check_one(const struct cli *cli, const char *dir, unsigned 
 		fflush(stdout);
 		if (!p.errors)
 			summary(&d, stderr);
-		fprintf(stderr, "%s%s%s: %u error%s, %u warning%s\n", p.errors ? st->red : st->green, dir, st->reset, p.errors,
-			p.errors == 1 ? "" : "s", p.warnings, p.warnings == 1 ? "" : "s");
+		fprintf(stderr, "%s%s%s: %u error%s, %u warning%s\n", p.errors ? st->red : st->green, dir, st->reset,
+			p.errors, p.errors == 1 ? "" : "s", p.warnings, p.warnings == 1 ? "" : "s");
 	}
 	data_file_done(d.data_file);
 	return ERR_OK;
@@ -83,7 +83,8 @@ enum err_code tenant_check_run(const struct cli *cli, struct err *e)
 {
 	unsigned errors = 0;
 	if (cli->argc < 2)
-		return err_set(e, ERR_USAGE, "`tenant check` needs a directory with data-file.json and service-agreement.json");
+		return err_set(e, ERR_USAGE,
+			       "`tenant check` needs a directory with data-file.json and service-agreement.json");
 	for (int i = 1; i < cli->argc; i++) {
 		enum err_code c = check_one(cli, cli->argv[i], &errors, e);
 		if (c)

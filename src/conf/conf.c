@@ -48,8 +48,8 @@ static const char *nearest_row(struct arena *a, const char *name)
 const char *conf_did_you_mean(struct arena *a, const char *name)
 {
 	const char *near = nearest_row(a, name);
-	const char *s = near ? arena_printf(a, "; did you mean \"%s\"?", near)
-			     : "; `mysimbdp config show` lists all of them";
+	const char *s =
+	    near ? arena_printf(a, "; did you mean \"%s\"?", near) : "; `mysimbdp config show` lists all of them";
 	return s ? s : "";
 }
 
@@ -96,7 +96,8 @@ static enum err_code defaults(struct conf *c, struct err *e)
 			return err_oom(e);
 		enum err_code code = conf_set(c, conf_rows[i].name, text, "default", RANK_DEFAULT, e);
 		if (code)
-			return err_set(e, ERR_INTERNAL, "the default of setting \"%s\" is not allowed", conf_rows[i].name);
+			return err_set(e, ERR_INTERNAL, "the default of setting \"%s\" is not allowed",
+				       conf_rows[i].name);
 	}
 	return ERR_OK;
 }
@@ -193,8 +194,9 @@ static enum err_code env_slip(struct conf *c, const char *entry, struct err *e)
 	const char *near = strlen(given) > 4 ? nearest_name(given, names, conf_nrows) : NULL;
 	if (!near)
 		return ERR_OK;
-	return err_set(e, ERR_CONFIG, "the environment has " ENV_PREFIX "%s, which is no setting; did you mean " ENV_PREFIX
-		       "%s?", given, near);
+	return err_set(e, ERR_CONFIG,
+		       "the environment has " ENV_PREFIX "%s, which is no setting; did you mean " ENV_PREFIX "%s?",
+		       given, near);
 }
 
 static enum err_code environment(struct conf *c, struct err *e)
@@ -213,7 +215,8 @@ static enum err_code environment(struct conf *c, struct err *e)
 		if (!text || !*text)
 			continue;
 		const char *origin = arena_printf(c->arena, "environment %s", name);
-		enum err_code code = origin ? conf_set(c, conf_rows[i].name, text, origin, RANK_ENVIRONMENT, e) : err_oom(e);
+		enum err_code code =
+		    origin ? conf_set(c, conf_rows[i].name, text, origin, RANK_ENVIRONMENT, e) : err_oom(e);
 		if (code)
 			return code;
 	}

@@ -19,12 +19,12 @@
 enum conf_type { CONF_STRING, CONF_BOOL, CONF_INT, CONF_BYTES, CONF_SECONDS, CONF_CHOICE };
 
 struct conf_row {
-	const char *name;        /* "api.listen" */
+	const char *name; /* "api.listen" */
 	enum conf_type type;
-	const char *dflt;        /* as text */
-	int64_t min, max;        /* INT, BYTES, SECONDS; 0,0: any */
-	const char *choices;     /* CHOICE: "a|b|c" */
-	const char *text;        /* one sentence, what it is for */
+	const char *dflt;    /* as text */
+	int64_t min, max;    /* INT, BYTES, SECONDS; 0,0: any */
+	const char *choices; /* CHOICE: "a|b|c" */
+	const char *text;    /* one sentence, what it is for */
 	bool secret;
 };
 
@@ -38,10 +38,11 @@ enum err_code conf_load(const char *file, const char *const *flags, size_t nflag
 			struct err *e) MUST_USE;
 /* A row's value; asking for an unknown name is a bug and aborts. */
 const char *conf_str(const struct conf *c, const char *name);
-int64_t conf_int(const struct conf *c, const char *name);      /* INT, BYTES (bytes), SECONDS */
+int64_t conf_int(const struct conf *c, const char *name); /* INT, BYTES (bytes), SECONDS */
 bool conf_bool(const struct conf *c, const char *name);
-const char *conf_origin(const struct conf *c, const char *name); /* "default", "mysimbdp.yaml:3", "environment MYSIMBDP_...", "flag" */
-const char *conf_file(const struct conf *c);                     /* NULL: none read */
+const char *conf_origin(const struct conf *c,
+			const char *name);   /* "default", "mysimbdp.yaml:3", "environment MYSIMBDP_...", "flag" */
+const char *conf_file(const struct conf *c); /* NULL: none read */
 
 /* The data directory: --data, $MYSIMBDP_DATA, /var/lib/mysimbdp (root), $XDG_STATE_HOME/mysimbdp
  * (default ~/.local/state/mysimbdp). It is the setting "data". */

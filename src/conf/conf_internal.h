@@ -8,10 +8,10 @@
 #include "conf/conf.h"
 
 struct conf_value {
-	const char *text;       /* as given, or the default */
-	int64_t i;              /* INT, BYTES, SECONDS, BOOL, index of CHOICE */
+	const char *text; /* as given, or the default */
+	int64_t i;	  /* INT, BYTES, SECONDS, BOOL, index of CHOICE */
 	const char *origin;
-	int rank;               /* 0 default, then file, environment, flag */
+	int rank; /* 0 default, then file, environment, flag */
 };
 
 enum { RANK_DEFAULT, RANK_FILE, RANK_ENVIRONMENT, RANK_FLAG };
@@ -19,7 +19,7 @@ enum { RANK_DEFAULT, RANK_FILE, RANK_ENVIRONMENT, RANK_FLAG };
 struct conf {
 	struct arena *arena;
 	const char *file;
-	struct conf_value *values;      /* conf_nrows */
+	struct conf_value *values; /* conf_nrows */
 };
 
 /* Index of a row; -1. */

@@ -21,7 +21,7 @@ struct reader {
 	const char *path;
 	yaml_parser_t parser;
 	struct span text;
-	unsigned char *seen;        /* per row: given in this file */
+	unsigned char *seen; /* per row: given in this file */
 };
 
 static unsigned line_of(const yaml_event_t *ev)
@@ -109,15 +109,16 @@ static enum err_code scalar(struct reader *r, const char *name, const yaml_event
 	bool plain = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 	int row = conf_row_find(name);
 	if (row < 0 && plain && !*text && is_group(name))
-		return ERR_OK;   /* "api:" with everything below it commented out */
+		return ERR_OK; /* "api:" with everything below it commented out */
 	if (row < 0)
-		return is_group(name) ? err_set(e, ERR_CONFIG, "%s:%u: \"%s\" is a group of settings, not one", r->path, line,
-						name)
+		return is_group(name) ? err_set(e, ERR_CONFIG, "%s:%u: \"%s\" is a group of settings, not one", r->path,
+						line, name)
 				      : unknown(r, line, name, e);
 	if (strlen(text) != ev->data.scalar.length)
 		return wrong(r, line, e, "a value with a NUL character");
 	if (plain && (!*text || strcmp(text, "~") == 0 || strcmp(text, "null") == 0))
-		return err_set(e, ERR_CONFIG, "%s:%u: \"%s\" has no value; give one or remove the line", r->path, line, name);
+		return err_set(e, ERR_CONFIG, "%s:%u: \"%s\" has no value; give one or remove the line", r->path, line,
+			       name);
 	if (r->seen[row]++)
 		return err_set(e, ERR_CONFIG, "%s:%u: \"%s\" is given twice", r->path, line, name);
 	const char *value, *origin = arena_printf(r->conf->arena, "%s:%u", r->path, line);
@@ -150,8 +151,9 @@ static enum err_code mapping(struct reader *r, const char *prefix, int depth, st
 			c = scalar(r, name, &value, e);
 		else if (value.type == YAML_MAPPING_START_EVENT && !is_group(name))
 			c = conf_row_find(name) >= 0
-				    ? err_set(e, ERR_CONFIG, "%s:%u: \"%s\" is one setting, not a group", r->path, line, name)
-				    : unknown(r, line, name, e);
+				? err_set(e, ERR_CONFIG, "%s:%u: \"%s\" is one setting, not a group", r->path, line,
+					  name)
+				: unknown(r, line, name, e);
 		else if (value.type == YAML_MAPPING_START_EVENT && depth < DEPTH_MAX)
 			c = mapping(r, name, depth + 1, e);
 		else

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define STORE_NAME_MAX 48     /* Cassandra's limit for key spaces and tables */
+#define STORE_NAME_MAX 48 /* Cassandra's limit for key spaces and tables */
 #define COLUMN_NAME_MAX 128
 
 static bool letter(char c)

@@ -34,8 +34,8 @@ struct parser {
 };
 
 static const char *const primitive_names[] = {"boolean", "int", "long", "float", "double", "string", "bytes"};
-static const enum avro_type primitive_types[] = {AVRO_T_BOOLEAN, AVRO_T_INT,    AVRO_T_LONG, AVRO_T_FLOAT,
-						 AVRO_T_DOUBLE,  AVRO_T_STRING, AVRO_T_BYTES};
+static const enum avro_type primitive_types[] = {AVRO_T_BOOLEAN, AVRO_T_INT,	AVRO_T_LONG, AVRO_T_FLOAT,
+						 AVRO_T_DOUBLE,	 AVRO_T_STRING, AVRO_T_BYTES};
 static const char types_allowed[] = "one of boolean, int, long, float, double, string, bytes, an enum, a fixed, or a "
 				    "union of null and one of them";
 
@@ -43,76 +43,93 @@ static const char types_allowed[] = "one of boolean, int, long, float, double, s
 static const struct {
 	const char *word, *avro;
 } foreign[] = {
-	{"integer", "int"},   {"int32", "int"},	     {"smallint", "int"},      {"tinyint", "int"},  {"short", "int"},
-	{"number", "double"}, {"int64", "long"},     {"bigint", "long"},       {"real", "float"},   {"numeric", "double"},
-	{"bool", "boolean"},  {"float64", "double"}, {"float32", "float"},     {"text", "string"},  {"varchar", "string"},
-	{"char", "string"},   {"str", "string"},     {"blob", "bytes"},	       {"binary", "bytes"}, {"bit", "boolean"},
-	{"utf8", "string"},   {"decimal", "bytes\", \"logicalType\": \"decimal"},
-	{"date", "int\", \"logicalType\": \"date"},
-	{"timestamp", "long\", \"logicalType\": \"timestamp-millis"},
-	{"datetime", "long\", \"logicalType\": \"timestamp-millis"},
-	{"time", "int\", \"logicalType\": \"time-millis"},
-	{"uuid", "string\", \"logicalType\": \"uuid"},
+    {"integer", "int"},
+    {"int32", "int"},
+    {"smallint", "int"},
+    {"tinyint", "int"},
+    {"short", "int"},
+    {"number", "double"},
+    {"int64", "long"},
+    {"bigint", "long"},
+    {"real", "float"},
+    {"numeric", "double"},
+    {"bool", "boolean"},
+    {"float64", "double"},
+    {"float32", "float"},
+    {"text", "string"},
+    {"varchar", "string"},
+    {"char", "string"},
+    {"str", "string"},
+    {"blob", "bytes"},
+    {"binary", "bytes"},
+    {"bit", "boolean"},
+    {"utf8", "string"},
+    {"decimal", "bytes\", \"logicalType\": \"decimal"},
+    {"date", "int\", \"logicalType\": \"date"},
+    {"timestamp", "long\", \"logicalType\": \"timestamp-millis"},
+    {"datetime", "long\", \"logicalType\": \"timestamp-millis"},
+    {"time", "int\", \"logicalType\": \"time-millis"},
+    {"uuid", "string\", \"logicalType\": \"uuid"},
 };
 
 struct logical_row {
 	const char *name;
 	enum avro_logical logical;
-	uint32_t types;         /* bit set of enum avro_type it may stand on */
-	const char *on;         /* for people */
+	uint32_t types; /* bit set of enum avro_type it may stand on */
+	const char *on; /* for people */
 	const char *example;
 };
 
 #define BIT(t) (1u << (t))
 
 static const struct logical_row logical_rows[] = {
-	{"date", LOGICAL_DATE, BIT(AVRO_T_INT) | BIT(AVRO_T_STRING), "int or string", "int"},
-	{"time-millis", LOGICAL_TIME_MILLIS, BIT(AVRO_T_INT), "int", "int"},
-	{"time-micros", LOGICAL_TIME_MICROS, BIT(AVRO_T_LONG), "long", "long"},
-	{"timestamp-millis", LOGICAL_TIMESTAMP_MILLIS, BIT(AVRO_T_LONG), "long", "long"},
-	{"timestamp-micros", LOGICAL_TIMESTAMP_MICROS, BIT(AVRO_T_LONG), "long", "long"},
-	{"decimal", LOGICAL_DECIMAL, BIT(AVRO_T_BYTES) | BIT(AVRO_T_FIXED), "bytes or fixed", "bytes"},
-	{"uuid", LOGICAL_UUID, BIT(AVRO_T_STRING), "string", "string"},
+    {"date", LOGICAL_DATE, BIT(AVRO_T_INT) | BIT(AVRO_T_STRING), "int or string", "int"},
+    {"time-millis", LOGICAL_TIME_MILLIS, BIT(AVRO_T_INT), "int", "int"},
+    {"time-micros", LOGICAL_TIME_MICROS, BIT(AVRO_T_LONG), "long", "long"},
+    {"timestamp-millis", LOGICAL_TIMESTAMP_MILLIS, BIT(AVRO_T_LONG), "long", "long"},
+    {"timestamp-micros", LOGICAL_TIMESTAMP_MICROS, BIT(AVRO_T_LONG), "long", "long"},
+    {"decimal", LOGICAL_DECIMAL, BIT(AVRO_T_BYTES) | BIT(AVRO_T_FIXED), "bytes or fixed", "bytes"},
+    {"uuid", LOGICAL_UUID, BIT(AVRO_T_STRING), "string", "string"},
 };
 
-static const char *const logical_names[] = {"date", "time-millis", "time-micros", "timestamp-millis",
-					    "timestamp-micros", "decimal", "uuid"};
+static const char *const logical_names[] = {
+    "date", "time-millis", "time-micros", "timestamp-millis", "timestamp-micros", "decimal", "uuid"};
 static const char *const logical_later[] = {"local-timestamp-millis", "local-timestamp-micros", "duration",
 					    "timestamp-nanos", "local-timestamp-nanos"};
 
 static const struct doc_key record_keys[] = {
-	{"type", DOC_REQUIRED, "\"record\""},
-	{"name", DOC_REQUIRED, "the name of the table"},
-	{"fields", DOC_REQUIRED, "a list of fields, each {\"name\": ..., \"type\": ...}"},
-	{"namespace", DOC_OPTIONAL, "Avro's name space"},
-	{"doc", DOC_OPTIONAL, "a comment"},
-	{"aliases", DOC_OPTIONAL, "other names"},
+    {"type", DOC_REQUIRED, "\"record\""},
+    {"name", DOC_REQUIRED, "the name of the table"},
+    {"fields", DOC_REQUIRED, "a list of fields, each {\"name\": ..., \"type\": ...}"},
+    {"namespace", DOC_OPTIONAL, "Avro's name space"},
+    {"doc", DOC_OPTIONAL, "a comment"},
+    {"aliases", DOC_OPTIONAL, "other names"},
 };
 
 static const struct doc_key field_keys[] = {
-	{"name", DOC_REQUIRED, "the name of the column"},
-	{"type", DOC_REQUIRED, types_allowed},
-	{"logicalType", DOC_OPTIONAL, "what the values mean: date, decimal ..."},
-	{"precision", DOC_OPTIONAL, "digits of a decimal"},
-	{"scale", DOC_OPTIONAL, "digits of a decimal behind its point"},
-	{"doc", DOC_OPTIONAL, "a comment"},
-	{"default", DOC_OPTIONAL, "Avro's default for readers"},
-	{"order", DOC_OPTIONAL, "Avro's sort order"},
-	{"aliases", DOC_OPTIONAL, "other names"},
+    {"name", DOC_REQUIRED, "the name of the column"},
+    {"type", DOC_REQUIRED, types_allowed},
+    {"logicalType", DOC_OPTIONAL, "what the values mean: date, decimal ..."},
+    {"precision", DOC_OPTIONAL, "digits of a decimal"},
+    {"scale", DOC_OPTIONAL, "digits of a decimal behind its point"},
+    {"doc", DOC_OPTIONAL, "a comment"},
+    {"default", DOC_OPTIONAL, "Avro's default for readers"},
+    {"order", DOC_OPTIONAL, "Avro's sort order"},
+    {"aliases", DOC_OPTIONAL, "other names"},
 };
 
 static const struct doc_key type_keys[] = {
-	{"type", DOC_REQUIRED, types_allowed},
-	{"logicalType", DOC_OPTIONAL, "what the values mean: date, decimal ..."},
-	{"precision", DOC_OPTIONAL, "digits of a decimal"},
-	{"scale", DOC_OPTIONAL, "digits of a decimal behind its point"},
-	{"name", DOC_OPTIONAL, "name of an enum or fixed"},
-	{"namespace", DOC_OPTIONAL, "Avro's name space"},
-	{"symbols", DOC_OPTIONAL, "the values of an enum"},
-	{"size", DOC_OPTIONAL, "bytes of a fixed"},
-	{"doc", DOC_OPTIONAL, "a comment"},
-	{"default", DOC_OPTIONAL, "default symbol of an enum"},
-	{"aliases", DOC_OPTIONAL, "other names"},
+    {"type", DOC_REQUIRED, types_allowed},
+    {"logicalType", DOC_OPTIONAL, "what the values mean: date, decimal ..."},
+    {"precision", DOC_OPTIONAL, "digits of a decimal"},
+    {"scale", DOC_OPTIONAL, "digits of a decimal behind its point"},
+    {"name", DOC_OPTIONAL, "name of an enum or fixed"},
+    {"namespace", DOC_OPTIONAL, "Avro's name space"},
+    {"symbols", DOC_OPTIONAL, "the values of an enum"},
+    {"size", DOC_OPTIONAL, "bytes of a fixed"},
+    {"doc", DOC_OPTIONAL, "a comment"},
+    {"default", DOC_OPTIONAL, "default symbol of an enum"},
+    {"aliases", DOC_OPTIONAL, "other names"},
 };
 
 /* Avro lets anybody add attributes, so a strange key is an error only when it looks like a slip of a known one. */
@@ -251,7 +268,8 @@ static bool symbols_parse(struct parser *ps, const struct json *node, const char
 	for (i = 0; dflt && dflt->type == JN_STRING && i < f->nsymbols; i++)
 		member |= symbols[i] && strcmp(symbols[i], dflt->s.p) == 0;
 	if (good && !member) {
-		problem_add(ps->p, PROBLEM_ERROR, dflt, doc_path(ps->p, path, "default"), NULL, "one of the symbols", "");
+		problem_add(ps->p, PROBLEM_ERROR, dflt, doc_path(ps->p, path, "default"), NULL, "one of the symbols",
+			    "");
 		good = false;
 	}
 	return good;
@@ -312,8 +330,9 @@ static uint32_t fixed_digits(uint32_t size)
 static bool decimal_parse(struct parser *ps, const struct json *node, const char *path, struct field *f)
 {
 	int64_t precision = 0, scale = 0;
-	int64_t max = f->type == AVRO_T_FIXED && fixed_digits(f->fixed_size) < PRECISION_MAX ? fixed_digits(f->fixed_size)
-											     : PRECISION_MAX;
+	int64_t max = f->type == AVRO_T_FIXED && fixed_digits(f->fixed_size) < PRECISION_MAX
+			  ? fixed_digits(f->fixed_size)
+			  : PRECISION_MAX;
 	if (!json_get(node, "precision")) {
 		problem_add(ps->p, PROBLEM_ERROR, node, doc_path(ps->p, path, "precision"), "nothing",
 			    "the number of digits of the decimal", "for instance \"precision\": 12, \"scale\": 2");
@@ -344,10 +363,9 @@ static bool logical_parse(struct parser *ps, const struct json *node, const char
 		if (strcmp(l->s.p, r->name) != 0)
 			continue;
 		if (!(r->types & BIT(f->type))) {
-			problem_add(ps->p, PROBLEM_ERROR, l, at, NULL,
-				    doc_printf(ps->p, "\"%s\" on type %s", r->name, r->on),
-				    doc_printf(ps->p, "write \"type\": \"%s\", \"logicalType\": \"%s\"", r->example,
-					       r->name));
+			problem_add(
+			    ps->p, PROBLEM_ERROR, l, at, NULL, doc_printf(ps->p, "\"%s\" on type %s", r->name, r->on),
+			    doc_printf(ps->p, "write \"type\": \"%s\", \"logicalType\": \"%s\"", r->example, r->name));
 			return false;
 		}
 		if (f->logical != LOGICAL_NONE && f->logical != r->logical) {
@@ -363,7 +381,8 @@ static bool logical_parse(struct parser *ps, const struct json *node, const char
 			problem_add(ps->p, PROBLEM_ERROR, l, at,
 				    doc_printf(ps->p, "\"%s\": known, not available yet", l->s.p),
 				    "one of date, time-millis, time-micros, timestamp-millis, timestamp-micros, "
-				    "decimal, uuid", "");
+				    "decimal, uuid",
+				    "");
 			return false;
 		}
 	}
@@ -392,13 +411,14 @@ static bool union_parse(struct parser *ps, const struct json *node, const char *
 		}
 	}
 	if (nulls > 1 || others != 1 || depth > 0) {
-		problem_add(ps->p, PROBLEM_ERROR, node, path,
-			    others > 1 ? doc_printf(ps->p, "a union of %u types: known, not available for file_type csv",
-						    others)
-			    : depth > 0 ? "a union inside a type"
-					: NULL,
-			    "a union of null and one other type: [\"null\", \"long\"]",
-			    others > 1 ? "use the widest of them, or string" : "");
+		problem_add(
+		    ps->p, PROBLEM_ERROR, node, path,
+		    others > 1
+			? doc_printf(ps->p, "a union of %u types: known, not available for file_type csv", others)
+		    : depth > 0 ? "a union inside a type"
+				: NULL,
+		    "a union of null and one other type: [\"null\", \"long\"]",
+		    others > 1 ? "use the widest of them, or string" : "");
 		return false;
 	}
 	if (other->type == JN_ARRAY) {
@@ -490,10 +510,12 @@ static void field_warnings(struct parser *ps, const struct json *node, const cha
 	const struct json *al = json_get(node, "aliases");
 	if (al)
 		problem_add(ps->p, PROBLEM_WARNING, al, doc_path(ps->p, path, "aliases"), NULL,
-			    "header lines name columns by \"name\"", "aliases are kept in the document and not looked at");
+			    "header lines name columns by \"name\"",
+			    "aliases are kept in the document and not looked at");
 }
 
-static bool name_is_new(struct parser *ps, const struct json *nm, const char *at, const struct field *fields, uint32_t n)
+static bool name_is_new(struct parser *ps, const struct json *nm, const char *at, const struct field *fields,
+			uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		if (!fields[i].name || strcasecmp(fields[i].name, nm->s.p) != 0)
@@ -527,7 +549,8 @@ static bool field_parse(struct parser *ps, const struct json *node, const char *
 	}
 	if (t) {
 		struct field shape = {.name = f->name};
-		if (type_parse(ps, t, doc_path(ps->p, path, "type"), &shape, 0) && logical_parse(ps, node, path, &shape)) {
+		if (type_parse(ps, t, doc_path(ps->p, path, "type"), &shape, 0) &&
+		    logical_parse(ps, node, path, &shape)) {
 			shape.storage = storage_of(&shape);
 			*f = shape;
 		} else {
@@ -583,7 +606,8 @@ const struct schema *schema_parse(const struct json *node, const char *path, str
 {
 	unsigned before = p->errors;
 	struct parser ps = {a, p, NULL};
-	if (!doc_is_object(p, node, path, "an Avro record schema: {\"type\": \"record\", \"name\": ..., \"fields\": [...]}"))
+	if (!doc_is_object(p, node, path,
+			   "an Avro record schema: {\"type\": \"record\", \"name\": ..., \"fields\": [...]}"))
 		return NULL;
 	struct schema *s = arena_alloc(a, sizeof *s);
 	if (!s) {

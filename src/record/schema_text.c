@@ -4,20 +4,20 @@
 #include <stdio.h>
 
 static const char *const type_names[] = {
-	[AVRO_T_BOOLEAN] = "boolean", [AVRO_T_INT] = "int",	[AVRO_T_LONG] = "long",
-	[AVRO_T_FLOAT] = "float",     [AVRO_T_DOUBLE] = "double", [AVRO_T_STRING] = "string",
-	[AVRO_T_BYTES] = "bytes",     [AVRO_T_FIXED] = "fixed",	[AVRO_T_ENUM] = "enum",
+    [AVRO_T_BOOLEAN] = "boolean", [AVRO_T_INT] = "int",	      [AVRO_T_LONG] = "long",
+    [AVRO_T_FLOAT] = "float",	  [AVRO_T_DOUBLE] = "double", [AVRO_T_STRING] = "string",
+    [AVRO_T_BYTES] = "bytes",	  [AVRO_T_FIXED] = "fixed",   [AVRO_T_ENUM] = "enum",
 };
 
 static const char *const logical_texts[] = {
-	[LOGICAL_NONE] = "",
-	[LOGICAL_DATE] = "date",
-	[LOGICAL_TIME_MILLIS] = "time-millis",
-	[LOGICAL_TIME_MICROS] = "time-micros",
-	[LOGICAL_TIMESTAMP_MILLIS] = "timestamp-millis",
-	[LOGICAL_TIMESTAMP_MICROS] = "timestamp-micros",
-	[LOGICAL_DECIMAL] = "decimal",
-	[LOGICAL_UUID] = "uuid",
+    [LOGICAL_NONE] = "",
+    [LOGICAL_DATE] = "date",
+    [LOGICAL_TIME_MILLIS] = "time-millis",
+    [LOGICAL_TIME_MICROS] = "time-micros",
+    [LOGICAL_TIMESTAMP_MILLIS] = "timestamp-millis",
+    [LOGICAL_TIMESTAMP_MICROS] = "timestamp-micros",
+    [LOGICAL_DECIMAL] = "decimal",
+    [LOGICAL_UUID] = "uuid",
 };
 
 const char *field_type_text(const struct field *f, char out[64])

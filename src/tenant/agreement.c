@@ -12,32 +12,33 @@
 #define FILES_PER_RUN 100
 
 static const struct doc_key keys[] = {
-	{"client", DOC_REQUIRED, "the tenant's id"},
-	{"data_retention_period_days", DOC_OPTIONAL, "days that files are kept"},
-	{"schedule", DOC_OPTIONAL, "when the tenant's app starts, as in a Kubernetes CronJob"},
-	{"resources", DOC_OPTIONAL, "requests and limits of a run"},
-	{"timeZone", DOC_OPTIONAL, "the time zone of schedules"},
-	{"concurrencyPolicy", DOC_OPTIONAL, "what happens when a run is due and the last one still runs"},
-	{"startingDeadlineSeconds", DOC_OPTIONAL, "how late a start may be"},
-	{"suspend", DOC_OPTIONAL, "true: no starts by schedule"},
-	{"maxFilesPerRun", DOC_OPTIONAL, "the most files that one run gets"},
-	{"activeDeadlineSeconds", DOC_OPTIONAL, "wall-clock limit of a run"},
-	{"apps", DOC_OPTIONAL, "the tenant's programs"},
-	{"quality", DOC_OPTIONAL, "rules for records and files, and budgets"},
-	{"sinks", DOC_OPTIONAL, "where records go"},
-	{"data_files", DOC_LATER, "several data file configurations"},
-	{"encryption", DOC_LATER, "files encrypted at rest"},
-	{"alerts", DOC_LATER, "who is told about trouble"},
-	{"quota", DOC_LATER, "limits on uploads"},
-	{"report", DOC_LATER, "regular reports"},
-	{"successfulJobsHistoryLimit", DOC_LATER, "see the setting manager.keep_logs"},
-	{"failedJobsHistoryLimit", DOC_LATER, "see the setting manager.keep_logs"},
+    {"client", DOC_REQUIRED, "the tenant's id"},
+    {"data_retention_period_days", DOC_OPTIONAL, "days that files are kept"},
+    {"schedule", DOC_OPTIONAL, "when the tenant's app starts, as in a Kubernetes CronJob"},
+    {"resources", DOC_OPTIONAL, "requests and limits of a run"},
+    {"timeZone", DOC_OPTIONAL, "the time zone of schedules"},
+    {"concurrencyPolicy", DOC_OPTIONAL, "what happens when a run is due and the last one still runs"},
+    {"startingDeadlineSeconds", DOC_OPTIONAL, "how late a start may be"},
+    {"suspend", DOC_OPTIONAL, "true: no starts by schedule"},
+    {"maxFilesPerRun", DOC_OPTIONAL, "the most files that one run gets"},
+    {"activeDeadlineSeconds", DOC_OPTIONAL, "wall-clock limit of a run"},
+    {"apps", DOC_OPTIONAL, "the tenant's programs"},
+    {"quality", DOC_OPTIONAL, "rules for records and files, and budgets"},
+    {"sinks", DOC_OPTIONAL, "where records go"},
+    {"data_files", DOC_LATER, "several data file configurations"},
+    {"encryption", DOC_LATER, "files encrypted at rest"},
+    {"alerts", DOC_LATER, "who is told about trouble"},
+    {"quota", DOC_LATER, "limits on uploads"},
+    {"report", DOC_LATER, "regular reports"},
+    {"successfulJobsHistoryLimit", DOC_LATER, "see the setting manager.keep_logs"},
+    {"failedJobsHistoryLimit", DOC_LATER, "see the setting manager.keep_logs"},
 };
 
 const char *tenant_id_check(const char *id)
 {
-	static const char allowed[] = "small letters, digits, _ and -, at most 40, the first and last a letter or digit: "
-				      "[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?";
+	static const char allowed[] =
+	    "small letters, digits, _ and -, at most 40, the first and last a letter or digit: "
+	    "[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?";
 	size_t n = strlen(id);
 	if (n == 0 || n > TENANT_ID_MAX || strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789_-") != n)
 		return allowed;
@@ -97,9 +98,10 @@ bool schedule_parse(const struct json *obj, const char *path, const struct timez
 	const struct json *v = json_get(obj, "schedule");
 	const char *at = doc_path(p, path, "schedule"), *why = cron_parse(text, p->arena, &c);
 	if (why) {
-		problem_add(p, PROBLEM_ERROR, v, at, NULL,
-			    "five fields (minute hour day-of-month month day-of-week), or @hourly, @daily, @every 30m ...",
-			    why);
+		problem_add(
+		    p, PROBLEM_ERROR, v, at, NULL,
+		    "five fields (minute hour day-of-month month day-of-week), or @hourly, @daily, @every 30m ...",
+		    why);
 		return false;
 	}
 	c.tz = tz;
@@ -116,7 +118,8 @@ bool schedule_parse(const struct json *obj, const char *path, const struct timez
 /* A list of one for now: the embedded coredms. */
 static void sinks_parse(const struct json *root, struct problems *p)
 {
-	static const char allowed[] = "[{\"type\": \"sqlite\"}], the embedded coredms (other sinks: known, not available yet)";
+	static const char allowed[] =
+	    "[{\"type\": \"sqlite\"}], the embedded coredms (other sinks: known, not available yet)";
 	const struct json *list = json_get(root, "sinks");
 	if (!list)
 		return;
@@ -124,7 +127,8 @@ static void sinks_parse(const struct json *root, struct problems *p)
 	const char *type = json_get_str(one, "type", NULL);
 	const struct json *name = json_get(one, "name");
 	bool good = one && one->type == JN_OBJECT && type &&
-		    (strcmp(type, "sqlite") == 0 || strcmp(type, "coredms") == 0) && one->count == 1u + (name != NULL) &&
+		    (strcmp(type, "sqlite") == 0 || strcmp(type, "coredms") == 0) &&
+		    one->count == 1u + (name != NULL) &&
 		    (!name || (name->type == JN_STRING && strcmp(name->s.p, "coredms") == 0));
 	if (!good)
 		problem_add(p, PROBLEM_ERROR, list, "$.sinks", NULL, allowed, "remove it, or write this");
@@ -140,8 +144,9 @@ static void policy_parse(const struct json *root, struct problems *p, struct agr
 	g->starting_deadline_s = -1;
 	doc_int(p, root, "$", "startingDeadlineSeconds", 0, INT32_MAX, &g->starting_deadline_s);
 	if (g->starting_deadline_s >= 0 && g->starting_deadline_s < 10)
-		problem_add(p, PROBLEM_WARNING, json_get(root, "startingDeadlineSeconds"), "$.startingDeadlineSeconds", NULL,
-			    "10 seconds or more", "a busy machine may miss starts: each is then recorded as missed");
+		problem_add(p, PROBLEM_WARNING, json_get(root, "startingDeadlineSeconds"), "$.startingDeadlineSeconds",
+			    NULL, "10 seconds or more",
+			    "a busy machine may miss starts: each is then recorded as missed");
 	doc_bool(p, root, "$", "suspend", &g->suspend);
 	doc_int(p, root, "$", "maxFilesPerRun", 1, 100000, &files);
 	g->max_files_per_run = (uint32_t)files;
@@ -184,6 +189,8 @@ static struct agreement *parse(struct span text, struct arena *a, struct problem
 	}
 	doc_keys_check(p, root, "$", keys, ARRAY_LENGTH(keys));
 	g->text = arena_span(a, text);
+	if (!g->text.p)
+		doc_no_memory(p);
 	client_parse(root, p, g);
 	retention_parse(root, p, g);
 	const struct timezone_rules *tz = time_zone_parse(root, p, g);
@@ -221,8 +228,8 @@ static enum err_code document_read(const char *dir, const char *name, struct are
 	if (c == ERR_MEMORY)
 		return err_oom(e);
 	p->document = *ret_path;
-	problem_add(p, PROBLEM_ERROR, NULL, "$", doc_printf(p, "%s", why.msg),
-		    "a JSON document of at most 1 MiB", why.hint);
+	problem_add(p, PROBLEM_ERROR, NULL, "$", doc_printf(p, "%s", why.msg), "a JSON document of at most 1 MiB",
+		    why.hint);
 	ret->p = NULL;
 	return ERR_OK;
 }

@@ -27,29 +27,29 @@ enum app_mode { APP_BATCH, APP_STREAMING };
 struct app {
 	const char *name;
 	enum app_mode mode;
-	const char *const *command;      /* NULL-terminated; NULL: the sample clientbatchingestapp of the platform */
+	const char *const *command; /* NULL-terminated; NULL: the sample clientbatchingestapp of the platform */
 	bool has_schedule;
 	struct cron schedule;
 	struct resources resources;
-	const char *const *env;          /* NAME=VALUE, NULL-terminated */
-	const char *pattern;             /* input.file.pattern; NULL: all of the tenant's files */
-	int64_t timeout_s;               /* wall-clock limit of a run: activeDeadlineSeconds, default 3600 */
+	const char *const *env; /* NAME=VALUE, NULL-terminated */
+	const char *pattern;	/* input.file.pattern; NULL: all of the tenant's files */
+	int64_t timeout_s;	/* wall-clock limit of a run: activeDeadlineSeconds, default 3600 */
 };
 
 struct agreement {
 	const char *client;
-	int64_t retention_days;          /* -1: not given, keep for ever; 0: erase as soon as delivered */
+	int64_t retention_days; /* -1: not given, keep for ever; 0: erase as soon as delivered */
 	bool has_schedule;
 	struct cron schedule;
-	const char *time_zone;           /* "UTC" by default */
+	const char *time_zone; /* "UTC" by default */
 	struct resources resources;
 	enum concurrency_policy concurrency;
-	int64_t starting_deadline_s;     /* -1: none */
+	int64_t starting_deadline_s; /* -1: none */
 	bool suspend;
-	uint32_t max_files_per_run;      /* default 100 */
-	const struct app *apps;          /* at least one: a plain agreement gets "default", batch, with its schedule */
+	uint32_t max_files_per_run; /* default 100 */
+	const struct app *apps;	    /* at least one: a plain agreement gets "default", batch, with its schedule */
 	uint32_t napps;
-	const struct json *quality;      /* NULL when absent; parsed by quality/rules.h */
+	const struct json *quality; /* NULL when absent; parsed by quality/rules.h */
 	struct span text;
 };
 
@@ -61,10 +61,10 @@ const char *tenant_id_check(const char *id);
 /* "data-file.json" + "service-agreement.json" of a directory; cross checks (for instance names) included. */
 struct data_file;
 struct tenant_documents {
-	struct data_file *data_file;     /* NULL when it had errors */
-	struct agreement *agreement;     /* NULL when it had errors */
+	struct data_file *data_file; /* NULL when it had errors */
+	struct agreement *agreement; /* NULL when it had errors */
 };
-enum err_code tenant_documents_read(const char *dir, struct arena *a, struct problems *p,
-				    struct tenant_documents *ret, struct err *e) MUST_USE;
+enum err_code tenant_documents_read(const char *dir, struct arena *a, struct problems *p, struct tenant_documents *ret,
+				    struct err *e) MUST_USE;
 
 #endif

@@ -9,21 +9,21 @@
 #define ENV_MAX 64
 
 static const struct doc_key app_keys[] = {
-	{"name", DOC_REQUIRED, "the app's name, unique in the agreement"},
-	{"mode", DOC_OPTIONAL, "batch (started by schedule) or streaming (always running)"},
-	{"command", DOC_OPTIONAL, "the program and its arguments, a list of texts"},
-	{"schedule", DOC_OPTIONAL, "when it starts, if not as the agreement says"},
-	{"resources", DOC_OPTIONAL, "requests and limits, if not as the agreement says"},
-	{"env", DOC_OPTIONAL, "environment variables"},
-	{"input.file.pattern", DOC_OPTIONAL, "which of the tenant's files it gets"},
-	{"activeDeadlineSeconds", DOC_OPTIONAL, "wall-clock limit of a run"},
-	{"image", DOC_LATER, "a container image"},
-	{"replicas", DOC_LATER, "how many run at the same time"},
-	{"data", DOC_LATER, "which of data_files it writes"},
-	{"after", DOC_LATER, "the app whose results it reads"},
-	{"settle_ms", DOC_LATER, "when a file of a streaming app is complete"},
-	{"keeps_inputs", DOC_LATER, "how a streaming app says that it is done"},
-	{"delivery", DOC_LATER, "what a streaming app promises"},
+    {"name", DOC_REQUIRED, "the app's name, unique in the agreement"},
+    {"mode", DOC_OPTIONAL, "batch (started by schedule) or streaming (always running)"},
+    {"command", DOC_OPTIONAL, "the program and its arguments, a list of texts"},
+    {"schedule", DOC_OPTIONAL, "when it starts, if not as the agreement says"},
+    {"resources", DOC_OPTIONAL, "requests and limits, if not as the agreement says"},
+    {"env", DOC_OPTIONAL, "environment variables"},
+    {"input.file.pattern", DOC_OPTIONAL, "which of the tenant's files it gets"},
+    {"activeDeadlineSeconds", DOC_OPTIONAL, "wall-clock limit of a run"},
+    {"image", DOC_LATER, "a container image"},
+    {"replicas", DOC_LATER, "how many run at the same time"},
+    {"data", DOC_LATER, "which of data_files it writes"},
+    {"after", DOC_LATER, "the app whose results it reads"},
+    {"settle_ms", DOC_LATER, "when a file of a streaming app is complete"},
+    {"keeps_inputs", DOC_LATER, "how a streaming app says that it is done"},
+    {"delivery", DOC_LATER, "what a streaming app promises"},
 };
 
 struct app_parser {
@@ -70,7 +70,8 @@ static void command_parse(struct app_parser *ap, const struct json *node, const 
 	if (!doc_is_array(ap->p, list, at, "a list of texts: the program and its arguments"))
 		return;
 	if (list->count == 0 || list->count > ARGS_MAX) {
-		problem_add(ap->p, PROBLEM_ERROR, list, at, doc_printf(ap->p, "%u texts", list->count), "1 to 64 texts", "");
+		problem_add(ap->p, PROBLEM_ERROR, list, at, doc_printf(ap->p, "%u texts", list->count), "1 to 64 texts",
+			    "");
 		return;
 	}
 	const char **argv = arena_array(ap->p->arena, list->count + 1, sizeof *argv);
@@ -84,7 +85,8 @@ static void command_parse(struct app_parser *ap, const struct json *node, const 
 			argv[n] = v->s.p;
 		else
 			problem_add(ap->p, PROBLEM_ERROR, v, doc_path_index(ap->p, at, n), NULL,
-				    n ? "a text of at most 4096 bytes" : "the path of a program, or its name in PATH", "");
+				    n ? "a text of at most 4096 bytes" : "the path of a program, or its name in PATH",
+				    "");
 	}
 	ret->command = argv;
 }
@@ -134,8 +136,9 @@ static void env_parse(struct app_parser *ap, const struct json *node, const char
 	if (!env)
 		return;
 	if ((env->type != JN_OBJECT && env->type != JN_ARRAY) || env->count > ENV_MAX) {
-		problem_add(ap->p, PROBLEM_ERROR, env, at, NULL,
-			    "at most 64 variables: {\"NAME\": \"value\"} or [{\"name\": \"NAME\", \"value\": \"value\"}]", "");
+		problem_add(
+		    ap->p, PROBLEM_ERROR, env, at, NULL,
+		    "at most 64 variables: {\"NAME\": \"value\"} or [{\"name\": \"NAME\", \"value\": \"value\"}]", "");
 		return;
 	}
 	const char **list = arena_array(ap->p->arena, env->count + 1, sizeof *list);
@@ -221,7 +224,8 @@ static void patterns_check(const struct json *list, struct problems *p, const st
 			    "patterns that together match every file of the tenant",
 			    "a file that none of them matches waits, and is given to no run");
 	if (open > 1)
-		problem_add(p, PROBLEM_WARNING, list, "$.apps", doc_printf(p, "%u apps without input.file.pattern", open),
+		problem_add(p, PROBLEM_WARNING, list, "$.apps",
+			    doc_printf(p, "%u apps without input.file.pattern", open),
 			    "one app at most that takes every file", "each file goes to the app that starts first");
 }
 
@@ -246,8 +250,12 @@ void apps_parse(const struct json *root, const struct timezone_rules *tz, struct
 	if (list)
 		patterns_check(list, p, apps, n);
 	else
-		apps[0] = (struct app){.name = "default", .mode = APP_BATCH, .has_schedule = g->has_schedule,
-				       .schedule = g->schedule, .resources = g->resources, .timeout_s = timeout_s};
+		apps[0] = (struct app){.name = "default",
+				       .mode = APP_BATCH,
+				       .has_schedule = g->has_schedule,
+				       .schedule = g->schedule,
+				       .resources = g->resources,
+				       .timeout_s = timeout_s};
 	g->apps = apps;
 	g->napps = n;
 }

@@ -20,21 +20,21 @@
 #include <strings.h>
 
 #define YEARS_MAX 5
-#define STEPS_MAX 100000    /* far more than five years of days: the search ends whatever a zone does */
+#define STEPS_MAX 100000 /* far more than five years of days: the search ends whatever a zone does */
 #define DAY 86400
 
 struct bounds {
 	const char *name;
 	int min, max;
-	const char *names;      /* three letters each, for min, min + 1 ... */
+	const char *names; /* three letters each, for min, min + 1 ... */
 };
 
 static const struct bounds fields[5] = {
-	{"minute", 0, 59, NULL},
-	{"hour", 0, 23, NULL},
-	{"day of month", 1, 31, NULL},
-	{"month", 1, 12, "janfebmaraprmayjunjulaugsepoctnovdec"},
-	{"day of week", 0, 6, "sunmontuewedthufrisat"},
+    {"minute", 0, 59, NULL},
+    {"hour", 0, 23, NULL},
+    {"day of month", 1, 31, NULL},
+    {"month", 1, 12, "janfebmaraprmayjunjulaugsepoctnovdec"},
+    {"day of week", 0, 6, "sunmontuewedthufrisat"},
 };
 
 /* ---- parsing */
@@ -88,26 +88,32 @@ static const char *range_parse(struct parser *p, struct span text, const struct 
 	part(&rest, '/', &range);
 	bool has_step = part(&rest, '/', &step_text);
 	if (part(&rest, '/', &more))
-		return complain(p, arena_printf(p->a, "%s \"" SPAN_FMT "\": more than one \"/\"", b->name, SPAN_ARG(text)));
+		return complain(
+		    p, arena_printf(p->a, "%s \"" SPAN_FMT "\": more than one \"/\"", b->name, SPAN_ARG(text)));
 	part(&range, '-', &low_text);
 	bool single = !part(&range, '-', &high_text), any = span_is(low_text, "*") || span_is(low_text, "?");
 	int low = any ? b->min : value_of(low_text, b), step = has_step ? value_of(step_text, &fields[0]) : 1;
 	int high = any ? b->max : single ? low : value_of(high_text, b);
 	if (!any && part(&range, '-', &more))
-		return complain(p, arena_printf(p->a, "%s \"" SPAN_FMT "\": more than one \"-\"", b->name, SPAN_ARG(text)));
+		return complain(
+		    p, arena_printf(p->a, "%s \"" SPAN_FMT "\": more than one \"-\"", b->name, SPAN_ARG(text)));
 	if (low < 0 || high < 0 || step < 0)
-		return complain(p, arena_printf(p->a, "%s \"" SPAN_FMT "\": a number%s was expected", b->name, SPAN_ARG(text),
-						b->names ? " or a name of three letters" : ""));
+		return complain(p, arena_printf(p->a, "%s \"" SPAN_FMT "\": a number%s was expected", b->name,
+						SPAN_ARG(text), b->names ? " or a name of three letters" : ""));
 	if (single && has_step)
-		high = b->max;   /* N/S */
+		high = b->max; /* N/S */
 	if (low < b->min || high > b->max)
-		return complain(p, arena_printf(p->a, "%s \"" SPAN_FMT "\": allowed are %d to %d", b->name, SPAN_ARG(text),
-						b->min, b->max));
+		return complain(p, arena_printf(p->a, "%s \"" SPAN_FMT "\": allowed are %d to %d", b->name,
+						SPAN_ARG(text), b->min, b->max));
 	if (low > high)
-		return complain(p, arena_printf(p->a, "%s \"" SPAN_FMT "\": the range ends before it begins; write it as two: "
-						"%d-%d,%d-%d", b->name, SPAN_ARG(text), low, b->max, b->min, high));
+		return complain(p,
+				arena_printf(p->a,
+					     "%s \"" SPAN_FMT "\": the range ends before it begins; write it as two: "
+					     "%d-%d,%d-%d",
+					     b->name, SPAN_ARG(text), low, b->max, b->min, high));
 	if (step == 0)
-		return complain(p, arena_printf(p->a, "%s \"" SPAN_FMT "\": a step is at least 1", b->name, SPAN_ARG(text)));
+		return complain(
+		    p, arena_printf(p->a, "%s \"" SPAN_FMT "\": a step is at least 1", b->name, SPAN_ARG(text)));
 	for (int i = low; i <= high; i += step)
 		*bits |= (uint64_t)1 << i;
 	*star |= any && step == 1;
@@ -129,15 +135,15 @@ static bool duration_parse(struct span s, int64_t *ret)
 	static const struct {
 		const char *name;
 		int64_t ns;
-	} units[] = {{"ns", 1}, {"us", 1000}, {"\xc2\xb5s", 1000}, {"\xce\xbcs", 1000}, {"ms", 1000000},
-		     {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}};
+	} units[] = {{"ns", 1},	      {"us", 1000},	 {"\xc2\xb5s", 1000}, {"\xce\xbcs", 1000},
+		     {"ms", 1000000}, {"s", 1000000000}, {"m", 60000000000},  {"h", 3600000000000}};
 	bool negative = s.n && s.p[0] == '-';
 	size_t i = negative || (s.n && s.p[0] == '+');
 	__int128 total = 0;
 	if (i == s.n)
 		return false;
 	if (s.n - i == 1 && s.p[i] == '0') {
-		*ret = 1;   /* the one duration without a unit */
+		*ret = 1; /* the one duration without a unit */
 		return true;
 	}
 	while (i < s.n) {
@@ -150,7 +156,7 @@ static bool duration_parse(struct span s, int64_t *ret)
 			}
 			digits = true;
 			if (scale >= 1000000000000000)
-				continue;   /* below a nanosecond of an hour: no effect */
+				continue; /* below a nanosecond of an hour: no effect */
 			v = v * 10 + (s.p[i] - '0');
 			scale *= point ? 10 : 1;
 			if (v > INT64_MAX)
@@ -213,13 +219,17 @@ static const char *descriptor_parse(struct span text, struct arena *a, struct cr
 	if (text.n > 7 && memcmp(text.p, "@every ", 7) == 0) {
 		if (duration_parse((struct span){text.p + 7, text.n - 7}, &c->every_s))
 			return NULL;
-		return complain(&p, arena_printf(a, "\"" SPAN_FMT "\": a time such as \"@every 1h30m\" was expected (units h, m, s)",
+		return complain(&p, arena_printf(a,
+						 "\"" SPAN_FMT
+						 "\": a time such as \"@every 1h30m\" was expected (units h, m, s)",
 						 SPAN_ARG(text)));
 	}
 	if (macro_parse(text, c))
 		return NULL;
-	return complain(&p, arena_printf(a, "\"" SPAN_FMT "\" is none of @yearly, @annually, @monthly, @weekly, @daily, "
-					 "@midnight, @hourly, @every DURATION", SPAN_ARG(text)));
+	return complain(&p, arena_printf(a,
+					 "\"" SPAN_FMT "\" is none of @yearly, @annually, @monthly, @weekly, @daily, "
+					 "@midnight, @hourly, @every DURATION",
+					 SPAN_ARG(text)));
 }
 
 const char *cron_parse(struct span text, struct arena *a, struct cron *ret)
@@ -245,8 +255,11 @@ const char *cron_parse(struct span text, struct arena *a, struct cron *ret)
 	}
 	unsigned n = split(text, words);
 	if (n != 5)
-		return complain(&p, arena_printf(a, "%u field%s: five were expected (minute, hour, day of month, month, day of "
-						 "week)%s", n, n == 1 ? "" : "s", n == 6 ? "; seconds are not available" : ""));
+		return complain(
+		    &p, arena_printf(a,
+				     "%u field%s: five were expected (minute, hour, day of month, month, day of "
+				     "week)%s",
+				     n, n == 1 ? "" : "s", n == 6 ? "; seconds are not available" : ""));
 	uint64_t *bits[5] = {&c.minute, &c.hour, &c.dom, &c.month, &c.dow};
 	bool star[5] = {false};
 	for (int i = 0; i < 5; i++)
@@ -273,7 +286,10 @@ static struct wall wall_of(const struct cron *c, int64_t utc)
 	int64_t local = utc + timezone_offset(c->tz, utc);
 	int64_t days = local >= 0 ? local / DAY : -((-local + DAY - 1) / DAY);
 	int sec = (int)(local - days * DAY);
-	struct wall w = {.utc = utc, .hour = sec / 3600, .minute = sec / 60 % 60, .second = sec % 60,
+	struct wall w = {.utc = utc,
+			 .hour = sec / 3600,
+			 .minute = sec / 60 % 60,
+			 .second = sec % 60,
 			 .weekday = (int)(((days + 4) % 7 + 7) % 7)};
 	civil_from_days(days, &w.year, &w.month, &w.day);
 	return w;
@@ -282,7 +298,8 @@ static struct wall wall_of(const struct cron *c, int64_t utc)
 /* The instant of a local time, as Go's time.Date picks it where there is none or two. */
 static struct wall wall_at(const struct cron *c, int64_t year, unsigned month, unsigned day, int second_of_day)
 {
-	int64_t t = days_from_civil(year + (month - 1) / 12, (month - 1) % 12 + 1, 1) * DAY + (int64_t)(day - 1) * DAY + second_of_day;
+	int64_t t = days_from_civil(year + (month - 1) / 12, (month - 1) % 12 + 1, 1) * DAY + (int64_t)(day - 1) * DAY +
+		    second_of_day;
 	int offset = timezone_offset(c->tz, t);
 	if (offset != 0)
 		t -= timezone_offset(c->tz, t - offset);
@@ -374,7 +391,7 @@ int64_t cron_next(const struct cron *c, int64_t from)
 	if (c->every_s)
 		return from + c->every_s;
 	if (!c->minute || !c->hour || !c->month || !(c->dom | c->dow))
-		return INT64_MAX;   /* a field of commas only: legal there, and never */
+		return INT64_MAX; /* a field of commas only: legal there, and never */
 	struct wall t = wall_of(c, from + 1);
 	int64_t last_year = t.year + YEARS_MAX;
 	bool added = false;

@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const months[] = {"",     "January", "February",  "March",	"April",    "May",	"June",
+static const char *const months[] = {"",     "January", "February",  "March",	"April",    "May",     "June",
 				     "July", "August",	"September", "October", "November", "December"};
 static const char *const weekdays[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
 
 #define TEXT_MAX 160
-#define TIMES_MAX 4     /* more starts a day are told as minutes and hours */
+#define TIMES_MAX 4 /* more starts a day are told as minutes and hours */
 
 static void add(char out[TEXT_MAX], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -100,7 +100,8 @@ static void add_clock(char out[TEXT_MAX], const struct cron *c)
 	else if (step > 1 && 60 % step == 0)
 		add(out, "every %d minutes", step);
 	else {
-		add(out, "%s at minute%s ", every_hour ? "every hour" : "", __builtin_popcountll(c->minute) > 1 ? "s" : "");
+		add(out, "%s at minute%s ", every_hour ? "every hour" : "",
+		    __builtin_popcountll(c->minute) > 1 ? "s" : "");
 		if (!every_hour)
 			memmove(out, out + 1, strlen(out));
 		add_set(out, c->minute, 59, NULL);

@@ -1,4 +1,5 @@
-/* data_file.c: a tenant's data file configuration: names, schema, key, size, pattern. The csv.* keys: data_file_csv.c. */
+/* data_file.c: a tenant's data file configuration: names, schema, key, size, pattern. The csv.* keys: data_file_csv.c.
+ */
 #include "tenant/data_file.h"
 
 #include "base/doc.h"
@@ -14,19 +15,19 @@
 #define NAME_BYTES_MAX 200
 
 static const struct doc_key keys[] = {
-	{"name", DOC_REQUIRED, "what the data is called, a text"},
-	{"file_type", DOC_REQUIRED, "\"csv\""},
-	{"key_space", DOC_REQUIRED, "the key space (database) of the table in coredms"},
-	{"schema", DOC_REQUIRED, "an Avro record schema; its name is the table"},
-	{"primary_key", DOC_REQUIRED, "a list of fields as in Cassandra's PRIMARY KEY, or [] to append"},
-	{"max_file_size_mb", DOC_OPTIONAL, "the largest file in MiB"},
-	{"csv.first.row.as.header", DOC_OPTIONAL, "true: the first line names the columns"},
-	{"csv.separator.char", DOC_OPTIONAL, "the character between cells"},
-	{"csv.quote.char", DOC_OPTIONAL, "the character around quoted cells"},
-	{"csv.escape.char", DOC_OPTIONAL, "the character before a quote inside quotes"},
-	{"csv.null.values", DOC_OPTIONAL, "cells without quotes that mean null"},
-	{"csv.file.charset", DOC_OPTIONAL, "the character set of the files"},
-	{"input.file.pattern", DOC_OPTIONAL, "which file names are taken"},
+    {"name", DOC_REQUIRED, "what the data is called, a text"},
+    {"file_type", DOC_REQUIRED, "\"csv\""},
+    {"key_space", DOC_REQUIRED, "the key space (database) of the table in coredms"},
+    {"schema", DOC_REQUIRED, "an Avro record schema; its name is the table"},
+    {"primary_key", DOC_REQUIRED, "a list of fields as in Cassandra's PRIMARY KEY, or [] to append"},
+    {"max_file_size_mb", DOC_OPTIONAL, "the largest file in MiB"},
+    {"csv.first.row.as.header", DOC_OPTIONAL, "true: the first line names the columns"},
+    {"csv.separator.char", DOC_OPTIONAL, "the character between cells"},
+    {"csv.quote.char", DOC_OPTIONAL, "the character around quoted cells"},
+    {"csv.escape.char", DOC_OPTIONAL, "the character before a quote inside quotes"},
+    {"csv.null.values", DOC_OPTIONAL, "cells without quotes that mean null"},
+    {"csv.file.charset", DOC_OPTIONAL, "the character set of the files"},
+    {"input.file.pattern", DOC_OPTIONAL, "which file names are taken"},
 };
 
 static const char default_pattern[] = ".*\\.csv(\\.gz|\\.zst)?$";
@@ -45,7 +46,8 @@ static void name_parse(const struct json *root, struct problems *p, struct data_
 
 static void file_type_parse(const struct json *root, struct problems *p, struct data_file *d)
 {
-	static const char *const later[] = {"json", "jsonl", "ndjson", "avro", "parquet", "orc", "xml", "xlsx", "text", NULL};
+	static const char *const later[] = {"json", "jsonl", "ndjson", "avro", "parquet",
+					    "orc",  "xml",   "xlsx",   "text", NULL};
 	if (!doc_string(p, root, "$", "file_type", &d->file_type))
 		return;
 	const struct json *v = json_get(root, "file_type");
@@ -60,8 +62,9 @@ static void file_type_parse(const struct json *root, struct problems *p, struct 
 	}
 	bool tabs = strcasecmp(d->file_type, "tsv") == 0;
 	problem_add(p, PROBLEM_ERROR, v, "$.file_type", NULL, "\"csv\"",
-		    tabs ? "write \"csv\" and \"csv.separator.char\": \"\\t\""
-			 : strcasecmp(d->file_type, "csv") == 0 ? "did you mean \"csv\"?" : "");
+		    tabs				   ? "write \"csv\" and \"csv.separator.char\": \"\\t\""
+		    : strcasecmp(d->file_type, "csv") == 0 ? "did you mean \"csv\"?"
+							   : "");
 }
 
 static void key_space_parse(const struct json *root, struct problems *p, struct data_file *d)
@@ -77,8 +80,8 @@ static void key_space_parse(const struct json *root, struct problems *p, struct 
 
 struct key_parser {
 	struct problems *p;
-	const struct schema *schema;     /* NULL: it has errors, names are checked all the same */
-	const char **names;              /* of the fields, as far as the document has them */
+	const struct schema *schema; /* NULL: it has errors, names are checked all the same */
+	const char **names;	     /* of the fields, as far as the document has them */
 	uint32_t nnames;
 	uint32_t *key, n;
 };
@@ -165,7 +168,8 @@ static void primary_key_parse(const struct json *root, struct problems *p, struc
 	if (!doc_is_array(p, list, path, "a list of fields, or [] to append") || !json_get(root, "schema"))
 		return;
 	if (list->count > KEY_FIELDS_MAX) {
-		problem_add(p, PROBLEM_ERROR, list, path, doc_printf(p, "%u entries", list->count), "at most 32 fields", "");
+		problem_add(p, PROBLEM_ERROR, list, path, doc_printf(p, "%u entries", list->count), "at most 32 fields",
+			    "");
 		return;
 	}
 	struct key_parser k = {p, d->schema, NULL, 0, arena_array(p->arena, KEY_FIELDS_MAX, sizeof(uint32_t)), 0};
@@ -197,7 +201,8 @@ static void primary_key_parse(const struct json *root, struct problems *p, struc
 		if (f->type == AVRO_T_BOOLEAN || f->type == AVRO_T_ENUM)
 			problem_add(p, PROBLEM_WARNING, list->child, doc_path_index(p, path, 0), NULL,
 				    "a first entry with many different values",
-				    doc_printf(p, "it is the partition key: %u partitions at most would hold everything",
+				    doc_printf(p,
+					       "it is the partition key: %u partitions at most would hold everything",
 					       f->type == AVRO_T_BOOLEAN ? 2 : f->nsymbols));
 	}
 }
@@ -263,7 +268,8 @@ static struct data_file *parse(struct span text, struct arena *a, struct problem
 	const struct json *root = doc_parse(p, text);
 	if (!d)
 		doc_no_memory(p);
-	if (!d || !root || !doc_is_object(p, root, "$", "an object with name, file_type, key_space, schema, primary_key"))
+	if (!d || !root ||
+	    !doc_is_object(p, root, "$", "an object with name, file_type, key_space, schema, primary_key"))
 		return NULL;
 	if (json_get(root, "client") && !json_get(root, "schema")) {
 		problem_add(p, PROBLEM_ERROR, root, "$", "a service agreement", "a data file configuration",
@@ -272,6 +278,8 @@ static struct data_file *parse(struct span text, struct arena *a, struct problem
 	}
 	doc_keys_check(p, root, "$", keys, ARRAY_LENGTH(keys));
 	d->text = arena_span(a, text);
+	if (!d->text.p)
+		doc_no_memory(p);
 	name_parse(root, p, d);
 	file_type_parse(root, p, d);
 	key_space_parse(root, p, d);

@@ -19,22 +19,22 @@
 
 struct data_file {
 	const char *name;
-	const char *file_type;           /* "csv" */
+	const char *file_type; /* "csv" */
 	const char *key_space;
-	const struct schema *schema;     /* its name is the table */
-	const uint32_t *key;             /* field indexes in the order of primary_key */
-	uint32_t nkey, npartition;       /* the first npartition are the partition key */
-	uint64_t max_file_size;          /* bytes (max_file_size_mb * 1048576); 0 = not given */
+	const struct schema *schema; /* its name is the table */
+	const uint32_t *key;	     /* field indexes in the order of primary_key */
+	uint32_t nkey, npartition;   /* the first npartition are the partition key */
+	uint64_t max_file_size;	     /* bytes (max_file_size_mb * 1048576); 0 = not given */
 	struct csv_dialect csv;
-	const char *pattern;             /* input.file.pattern as written or its default */
-	regex_t regex;                   /* anchored; freed by data_file_done */
+	const char *pattern; /* input.file.pattern as written or its default */
+	regex_t regex;	     /* anchored; freed by data_file_done */
 	bool regex_ready;
-	struct span text;                /* the document as given */
+	struct span text; /* the document as given */
 };
 
 /* NULL when there was an error (all of them are in p). */
 struct data_file *data_file_parse(struct span text, const char *document, struct arena *a, struct problems *p);
-void data_file_done(struct data_file *d);        /* frees the regex; NULL is fine */
+void data_file_done(struct data_file *d); /* frees the regex; NULL is fine */
 
 bool data_file_matches(const struct data_file *d, const char *name);
 

@@ -37,8 +37,8 @@ static int char_of(const struct json *v)
 	if (span_is(v->s, "\\t"))
 		return '\t';
 	if (all_digits(v->s) && v->s.n <= 3) {
-		int code = atoi(v->s.p);
-		return code >= 1 && code < 128 ? code : -1;
+		long code = strtol(v->s.p, NULL, 10);
+		return code >= 1 && code < 128 ? (int)code : -1;
 	}
 	return v->s.n == 1 && (unsigned char)v->s.p[0] < 128 ? v->s.p[0] : -1;
 }
@@ -60,7 +60,7 @@ static bool char_option(const struct json *root, struct problems *p, const char 
 			    empty_ok ? doc_printf(p, "%s, or \"\" for none", char_allowed) : char_allowed, "");
 		return false;
 	}
-	if (c == '\n' || c == '\r' || (c < ' ' && c != '\t' && c > 0x1f)) {
+	if (c == '\n' || c == '\r') {
 		problem_add(p, PROBLEM_ERROR, v, path, NULL, "a character that does not end lines", "");
 		return false;
 	}
@@ -86,10 +86,10 @@ static bool charset_known(const char *name)
 
 static void charset_parse(const struct json *root, struct problems *p, struct csv_dialect *d)
 {
-	static const char *const common[] = {"UTF-8",	     "ISO-8859-1", "ISO-8859-15", "WINDOWS-1252", "UTF-16",
-					     "UTF-16LE",     "UTF-16BE",   "GB18030",	  "GBK",	  "BIG5",
-					     "SHIFT_JIS",    "EUC-JP",	   "EUC-KR",	  "KOI8-R",	  "WINDOWS-1250",
-					     "WINDOWS-1251", "ISO-8859-2", "US-ASCII"};
+	static const char *const common[] = {
+	    "UTF-8",	"ISO-8859-1", "ISO-8859-15",  "WINDOWS-1252", "UTF-16",	    "UTF-16LE",
+	    "UTF-16BE", "GB18030",    "GBK",	      "BIG5",	      "SHIFT_JIS",  "EUC-JP",
+	    "EUC-KR",	"KOI8-R",     "WINDOWS-1250", "WINDOWS-1251", "ISO-8859-2", "US-ASCII"};
 	const char *name;
 	if (!doc_string(p, root, "$", "csv.file.charset", &name))
 		return;
@@ -110,7 +110,8 @@ static void charset_parse(const struct json *root, struct problems *p, struct cs
 static bool word_can_occur(struct span w, const struct csv_dialect *d)
 {
 	for (size_t i = 0; i < w.n; i++)
-		if (w.p[i] == d->separator || w.p[i] == '\n' || w.p[i] == '\r' || (i == 0 && d->quote && w.p[i] == d->quote))
+		if (w.p[i] == d->separator || w.p[i] == '\n' || w.p[i] == '\r' ||
+		    (i == 0 && d->quote && w.p[i] == d->quote))
 			return false;
 	return true;
 }
@@ -129,7 +130,8 @@ static void null_words_parse(const struct json *root, struct problems *p, struct
 	if (!doc_is_array(p, list, path, "a list of texts"))
 		return;
 	if (list->count > NULL_WORDS_MAX) {
-		problem_add(p, PROBLEM_ERROR, list, path, doc_printf(p, "%u values", list->count), "at most 32 values", "");
+		problem_add(p, PROBLEM_ERROR, list, path, doc_printf(p, "%u values", list->count), "at most 32 values",
+			    "");
 		return;
 	}
 	struct span *words = arena_array(p->arena, list->count + 1, sizeof *words);
@@ -151,7 +153,8 @@ static void null_words_parse(const struct json *root, struct problems *p, struct
 			problem_add(p, PROBLEM_WARNING, v, at, NULL, "an empty cell without quotes is always null",
 				    "it changes nothing: \"\" in quotes stays the empty text");
 		else if (again)
-			problem_add(p, PROBLEM_WARNING, v, at, NULL, "each word once", "the second one changes nothing");
+			problem_add(p, PROBLEM_WARNING, v, at, NULL, "each word once",
+				    "the second one changes nothing");
 		else if (!word_can_occur(v->s, d))
 			problem_add(p, PROBLEM_WARNING, v, at, NULL, "words are compared with cells without quotes",
 				    "no cell can have this text: it changes nothing");
@@ -180,11 +183,11 @@ void csv_dialect_parse(const struct json *root, struct problems *p, struct csv_d
 	d.escape = d.quote;
 	bool escape = char_option(root, p, "csv.escape.char", false, &d.escape);
 	if (d.separator == d.quote)
-		problem_add(p, PROBLEM_ERROR, json_get(root, "csv.separator.char"), doc_path(p, "$", "csv.separator.char"),
-			    NULL, "another character than the quote", "");
+		problem_add(p, PROBLEM_ERROR, json_get(root, "csv.separator.char"),
+			    doc_path(p, "$", "csv.separator.char"), NULL, "another character than the quote", "");
 	if (escape && d.escape == d.separator)
-		problem_add(p, PROBLEM_ERROR, json_get(root, "csv.escape.char"), doc_path(p, "$", "csv.escape.char"), NULL,
-			    "another character than the separator", "");
+		problem_add(p, PROBLEM_ERROR, json_get(root, "csv.escape.char"), doc_path(p, "$", "csv.escape.char"),
+			    NULL, "another character than the separator", "");
 	if (escape && !d.quote)
 		problem_add(p, PROBLEM_WARNING, json_get(root, "csv.escape.char"), doc_path(p, "$", "csv.escape.char"),
 			    NULL, "an escape acts inside quotes", "csv.quote.char is \"\" (none): it changes nothing");

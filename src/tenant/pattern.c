@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define GROUPS_MAX 32
-#define EXPANDED_MAX 4096    /* length times the product of all counts in {}: the matcher copies what is repeated */
+#define EXPANDED_MAX 4096 /* length times the product of all counts in {}: the matcher copies what is repeated */
 
 /* NULL when nothing in it can blow the matcher up. */
 static const char *danger(const char *s)

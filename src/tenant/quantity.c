@@ -12,11 +12,11 @@ typedef unsigned __int128 u128;
 
 static const struct suffix {
 	const char *text;
-	int ten, two;   /* powers */
+	int ten, two; /* powers */
 } suffixes[] = {
-	{"", 0, 0},  {"n", -9, 0}, {"u", -6, 0}, {"m", -3, 0},  {"k", 3, 0},   {"M", 6, 0},   {"G", 9, 0},
-	{"T", 12, 0}, {"P", 15, 0}, {"E", 18, 0}, {"Ki", 0, 10}, {"Mi", 0, 20}, {"Gi", 0, 30}, {"Ti", 0, 40},
-	{"Pi", 0, 50}, {"Ei", 0, 60},
+    {"", 0, 0},	   {"n", -9, 0},  {"u", -6, 0},	 {"m", -3, 0},	{"k", 3, 0},   {"M", 6, 0},
+    {"G", 9, 0},   {"T", 12, 0},  {"P", 15, 0},	 {"E", 18, 0},	{"Ki", 0, 10}, {"Mi", 0, 20},
+    {"Gi", 0, 30}, {"Ti", 0, 40}, {"Pi", 0, 50}, {"Ei", 0, 60},
 };
 
 static bool digit(char c)
@@ -84,7 +84,7 @@ static bool scale(u128 mantissa, int ten, int two, u128 *ret)
 	}
 	for (; ten < 0 && v; ten++) {
 		if (__builtin_mul_overflow(divisor, (u128)10, &divisor)) {
-			*ret = 1;   /* smaller than any digit we keep: up to the smallest */
+			*ret = 1; /* smaller than any digit we keep: up to the smallest */
 			return true;
 		}
 	}
@@ -104,7 +104,7 @@ const char *quantity_parse(struct span text, struct quantity *ret)
 	if (text.p[0] == '+')
 		i++;
 	u128 mantissa = 0;
-	int ten = 9, suffix_ten = 0, two = 0;   /* nano */
+	int ten = 9, suffix_ten = 0, two = 0; /* nano */
 	bool any = false;
 	for (; i < text.n && digit(text.p[i]); i++, any = true)
 		mantissa = mantissa * 10 + (u128)(text.p[i] - '0');

@@ -11,15 +11,15 @@
 #include <stdint.h>
 
 struct quantity {
-	__int128 nano;          /* value * 10^9 */
-	char text[32];          /* as written */
+	__int128 nano; /* value * 10^9 */
+	char text[32]; /* as written */
 };
 
 /* NULL when good, else a static text: what is wrong. Negative values are refused. */
 const char *quantity_parse(struct span text, struct quantity *ret);
 /* Rounded up, saturating. */
-int64_t quantity_units(const struct quantity *q);   /* whole units: bytes */
-int64_t quantity_milli(const struct quantity *q);   /* thousandths: millicores */
+int64_t quantity_units(const struct quantity *q); /* whole units: bytes */
+int64_t quantity_milli(const struct quantity *q); /* thousandths: millicores */
 /* 134217728 -> "128Mi"; 500 millicores -> "500m". */
 void quantity_print_bytes(int64_t bytes, char out[32]);
 

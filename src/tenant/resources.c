@@ -3,22 +3,22 @@
 
 #include <inttypes.h>
 
-#define CORES_ODD 128                         /* more is a slip of the suffix */
+#define CORES_ODD 128 /* more is a slip of the suffix */
 #define MEMORY_ODD_LOW ((int64_t)1 << 20)
 #define MEMORY_ODD_HIGH ((int64_t)16 << 40)
 #define NANO 1000000000
 
 static const struct doc_key parts[] = {
-	{"requests", DOC_OPTIONAL, "what a run is promised: {\"cpu\": ..., \"memory\": ...}"},
-	{"limits", DOC_OPTIONAL, "what a run never gets more of: {\"cpu\": ..., \"memory\": ...}"},
-	{"claims", DOC_LATER, "devices"},
+    {"requests", DOC_OPTIONAL, "what a run is promised: {\"cpu\": ..., \"memory\": ...}"},
+    {"limits", DOC_OPTIONAL, "what a run never gets more of: {\"cpu\": ..., \"memory\": ...}"},
+    {"claims", DOC_LATER, "devices"},
 };
 
 static const struct doc_key names[] = {
-	{"cpu", DOC_OPTIONAL, "cores: 500m, 0.5, 2"},
-	{"memory", DOC_OPTIONAL, "bytes: 128Mi, 1Gi"},
-	{"ephemeral-storage", DOC_LATER, "disk space of a run"},
-	{"storage", DOC_LATER, "disk space"},
+    {"cpu", DOC_OPTIONAL, "cores: 500m, 0.5, 2"},
+    {"memory", DOC_OPTIONAL, "bytes: 128Mi, 1Gi"},
+    {"ephemeral-storage", DOC_LATER, "disk space of a run"},
+    {"storage", DOC_LATER, "disk space"},
 };
 
 /* The number in front of the suffix, as written. */
@@ -33,7 +33,8 @@ static void cpu_warnings(const struct json *v, const char *path, struct problems
 	int64_t cores = quantity_units(q);
 	if (q->nano > (__int128)CORES_ODD * NANO) {
 		const char *guess = q->text[m.n] ? "" : "m";
-		problem_add(p, PROBLEM_WARNING, v, path, doc_printf(p, "\"%s\", which is %" PRId64 " cores", q->text, cores),
+		problem_add(p, PROBLEM_WARNING, v, path,
+			    doc_printf(p, "\"%s\", which is %" PRId64 " cores", q->text, cores),
 			    "cores of a machine, for instance \"500m\" or \"2\"",
 			    doc_printf(p, "did you mean \"" SPAN_FMT "%s\"? A run gets at most what the machine has",
 				       SPAN_ARG(m), guess));
@@ -50,10 +51,11 @@ static void memory_warnings(const struct json *v, const char *path, struct probl
 	if (q->nano == 0)
 		return;
 	if (bytes < MEMORY_ODD_LOW)
-		problem_add(p, PROBLEM_WARNING, v, path,
-			    doc_printf(p, "\"%s\", which is %" PRId64 " byte%s", q->text, bytes, bytes == 1 ? "" : "s"),
-			    "memory of a program, for instance \"128Mi\"",
-			    doc_printf(p, "did you mean \"" SPAN_FMT "Mi\"? No program runs in so little", SPAN_ARG(m)));
+		problem_add(
+		    p, PROBLEM_WARNING, v, path,
+		    doc_printf(p, "\"%s\", which is %" PRId64 " byte%s", q->text, bytes, bytes == 1 ? "" : "s"),
+		    "memory of a program, for instance \"128Mi\"",
+		    doc_printf(p, "did you mean \"" SPAN_FMT "Mi\"? No program runs in so little", SPAN_ARG(m)));
 	else if (bytes > MEMORY_ODD_HIGH)
 		problem_add(p, PROBLEM_WARNING, v, path, NULL, "memory of a program, for instance \"128Mi\" or \"1Gi\"",
 			    doc_printf(p, "it is %" PRId64 " bytes, more than machines have", bytes));
@@ -97,8 +99,8 @@ static void part_parse(const struct json *obj, const char *path, const char *key
 		problem_add(p, PROBLEM_WARNING, json_get(v, "cpu"), doc_path(p, at, "cpu"), NULL, "a limit above 0",
 			    "0 is read as no limit");
 	if (limits && *has_memory && memory->nano == 0)
-		problem_add(p, PROBLEM_WARNING, json_get(v, "memory"), doc_path(p, at, "memory"), NULL, "a limit above 0",
-			    "0 is read as no limit");
+		problem_add(p, PROBLEM_WARNING, json_get(v, "memory"), doc_path(p, at, "memory"), NULL,
+			    "a limit above 0", "0 is read as no limit");
 }
 
 static void order_check(const struct json *res, const char *path, const char *name, struct problems *p,
@@ -121,7 +123,8 @@ void resources_parse(const struct json *obj, const char *path, struct problems *
 	if (!doc_is_object(p, res, at, "an object with requests and limits"))
 		return;
 	doc_keys_check(p, res, at, parts, ARRAY_LENGTH(parts));
-	part_parse(res, at, "requests", p, &r.has_cpu_request, &r.cpu_request, &r.has_memory_request, &r.memory_request);
+	part_parse(res, at, "requests", p, &r.has_cpu_request, &r.cpu_request, &r.has_memory_request,
+		   &r.memory_request);
 	part_parse(res, at, "limits", p, &r.has_cpu_limit, &r.cpu_limit, &r.has_memory_limit, &r.memory_limit);
 	if (r.has_cpu_request && r.has_cpu_limit)
 		order_check(res, at, "cpu", p, &r.cpu_request, &r.cpu_limit);

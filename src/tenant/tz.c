@@ -24,16 +24,16 @@ enum rule_kind { RULE_JULIAN, RULE_DAY, RULE_WEEKDAY };
 struct rule {
 	enum rule_kind kind;
 	int month, week, day;
-	int32_t time;           /* seconds after local midnight, may be negative */
+	int32_t time; /* seconds after local midnight, may be negative */
 };
 
 struct timezone_rules {
-	uint32_t n;             /* transitions */
+	uint32_t n; /* transitions */
 	const int64_t *when;
-	const int32_t *offset;  /* from when[i] on */
-	int32_t first;          /* before when[0] */
+	const int32_t *offset; /* from when[i] on */
+	int32_t first;	       /* before when[0] */
 	bool has_footer, has_dst;
-	int32_t std, dst;       /* of the footer */
+	int32_t std, dst; /* of the footer */
 	struct rule to_dst, to_std;
 };
 
@@ -125,7 +125,7 @@ static bool footer(const char *text, struct timezone_rules *tz)
 	const char *p = text;
 	if (!zone_name(&p) || !clock_time(&p, &tz->std))
 		return false;
-	tz->std = -tz->std;   /* POSIX counts west, we count east */
+	tz->std = -tz->std; /* POSIX counts west, we count east */
 	tz->has_footer = true;
 	if (!*p)
 		return true;
@@ -151,7 +151,8 @@ static int64_t rule_at(const struct rule *r, int64_t year, int32_t offset_before
 		day = jan1 + r->day;
 	} else {
 		int64_t first = days_from_civil(year, (unsigned)r->month, 1);
-		int64_t next = r->month == 12 ? days_from_civil(year + 1, 1, 1) : days_from_civil(year, (unsigned)r->month + 1, 1);
+		int64_t next =
+		    r->month == 12 ? days_from_civil(year + 1, 1, 1) : days_from_civil(year, (unsigned)r->month + 1, 1);
 		int weekday = (int)(((first + 4) % 7 + 7) % 7);
 		day = first + (r->day - weekday + 7) % 7 + (int64_t)(r->week - 1) * 7;
 		while (day >= next)
@@ -170,7 +171,7 @@ static int32_t footer_offset(const struct timezone_rules *tz, int64_t t)
 	int64_t on = rule_at(&tz->to_dst, year, tz->std), off = rule_at(&tz->to_std, year, tz->dst);
 	if (on < off)
 		return t >= on && t < off ? tz->dst : tz->std;
-	return t >= off && t < on ? tz->std : tz->dst;   /* southern summers span New Year */
+	return t >= off && t < on ? tz->std : tz->dst; /* southern summers span New Year */
 }
 
 int timezone_offset(const struct timezone_rules *tz, int64_t t)
@@ -356,7 +357,8 @@ enum err_code timezone_load(const char *name, struct arena *a, const struct time
 		return ERR_OK;
 	}
 	if (strcasecmp(name, "Local") == 0)
-		return err_set(e, ERR_INVALID, "\"%s\" is no time zone; name one explicitly, such as \"Europe/Berlin\"", name);
+		return err_set(e, ERR_INVALID, "\"%s\" is no time zone; name one explicitly, such as \"Europe/Berlin\"",
+			       name);
 	if (!name_good(name))
 		return err_set(e, ERR_INVALID, "\"%.80s\" is no name of a time zone such as \"Europe/Berlin\"", name);
 	bool any_dir = false;

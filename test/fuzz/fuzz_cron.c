@@ -26,7 +26,7 @@ static void check_schedule(struct span text, const char *zone, int64_t t, struct
 		return;
 	CHECK(strlen(c.text) <= text.n);
 	if (timezone_load(zone, a, &c.tz, &e))
-		c.tz = NULL;   /* a machine without tzdata */
+		c.tz = NULL; /* a machine without tzdata */
 	memset(words, 'x', sizeof words);
 	cron_describe(&c, words);
 	CHECK(memchr(words, '\0', sizeof words));
@@ -53,8 +53,10 @@ static void check_quantity(struct span text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const zones[] = {"UTC",	      "Europe/Berlin", "America/New_York",   "Asia/Beirut", "Africa/Cairo",
-					    "Australia/Lord_Howe", "Pacific/Apia",  "America/Sao_Paulo", "Asia/Gaza",	"Antarctica/Troll"};
+	static const char *const zones[] = {
+	    "UTC",	    "Europe/Berlin",	   "America/New_York", "Asia/Beirut",
+	    "Africa/Cairo", "Australia/Lord_Howe", "Pacific/Apia",     "America/Sao_Paulo",
+	    "Asia/Gaza",    "Antarctica/Troll"};
 	struct arena a;
 	if (size < 2 || size > 1024)
 		return 0;

@@ -72,8 +72,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (g)
 		check_agreement(g);
 	problems_print(&p, &out, true);
-	for (size_t i = 0; i < out.n; i++)   /* nothing for a terminal but our own colours */
-		CHECK((unsigned char)out.p[i] >= ' ' || out.p[i] == '\n' || (out.p[i] == '\033' && out.p[i + 1] == '['));
+	for (size_t i = 0; i < out.n; i++) /* nothing for a terminal but our own colours */
+		CHECK((unsigned char)out.p[i] >= ' ' || out.p[i] == '\n' ||
+		      (out.p[i] == '\033' && out.p[i + 1] == '['));
 	buf_done(&out);
 	arena_done(&a);
 	return 0;

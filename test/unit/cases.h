@@ -56,7 +56,10 @@ static inline unsigned case_run(const char *path, const char *name, case_fn *fn)
 	fn(name, in, &out);
 	if (getenv("UPDATE_CASES")) {
 		FILE *f = fopen(path, "wb");
-		fprintf(f, "%.*s%s%s", (int)(input + in.n - text.p), text.p, want ? line : in.n && input[in.n - 1] == '\n' ? "---\n" : line,
+		fprintf(f, "%.*s%s%s", (int)(input + in.n - text.p), text.p,
+			want				  ? line
+			: in.n && input[in.n - 1] == '\n' ? "---\n"
+							  : line,
 			buf_cstr(&out));
 		fclose(f);
 	} else if (!want || strcmp(want + 5, buf_cstr(&out)) != 0) {

@@ -30,7 +30,7 @@ static int setup(void **state)
 	arena_init(&p->a, 64 << 20);
 	unsetenv("MYSIMBDP_API_PORT");
 	unsetenv("MYSIMBDP_CONFIG");
-	setenv("MYSIMBDP_DOCS_", "x", 1);   /* a variable with our prefix that belongs to somebody else */
+	setenv("MYSIMBDP_DOCS_", "x", 1); /* a variable with our prefix that belongs to somebody else */
 	*state = p;
 	return 0;
 }
@@ -110,7 +110,7 @@ static void test_precedence(void **state)
 	c = load(p, "api: {port: 1001}", "api.port=1003");
 	assert_int_equal(conf_int(c, "api.port"), 1003);
 	assert_string_equal(conf_origin(c, "api.port"), "flag");
-	setenv("MYSIMBDP_API_PORT", "", 1);   /* empty: not given */
+	setenv("MYSIMBDP_API_PORT", "", 1); /* empty: not given */
 	assert_int_equal(conf_int(load(p, "api: {port: 1001}", NULL), "api.port"), 1001);
 	unsetenv("MYSIMBDP_API_PORT");
 }
@@ -137,8 +137,9 @@ static void test_expansion(void **state)
 	struct place *p = *state;
 	setenv("TEST_CONF_X", "7070", 1);
 	unsetenv("TEST_CONF_NONE");
-	struct conf *c = load(p, "api.port: ${TEST_CONF_X}\ntoken: a$$b${TEST_CONF_NONE:c}$d\nurl: '${TEST_CONF_NONE:http://h:1/}'\n",
-			      NULL);
+	struct conf *c = load(
+	    p, "api.port: ${TEST_CONF_X}\ntoken: a$$b${TEST_CONF_NONE:c}$d\nurl: '${TEST_CONF_NONE:http://h:1/}'\n",
+	    NULL);
 	assert_int_equal(conf_int(c, "api.port"), 7070);
 	assert_string_equal(conf_str(c, "token"), "a$bc$d");
 	assert_string_equal(conf_str(c, "url"), "http://h:1/");
@@ -151,8 +152,8 @@ static void test_units(void **state)
 	static const struct {
 		const char *text;
 		int64_t n;
-	} bytes[] = {{"65536", 65536}, {"64KiB", 65536}, {"64 kib", 65536}, {"1.5MiB", 1572864}, {"640kB", 640000},
-		     {"2G", 2000000000}, {"2Gi", 2147483648}},
+	} bytes[] = {{"65536", 65536},	{"64KiB", 65536},   {"64 kib", 65536},	{"1.5MiB", 1572864},
+		     {"640kB", 640000}, {"2G", 2000000000}, {"2Gi", 2147483648}},
 	  seconds[] = {{"90", 90}, {"90s", 90}, {"1.5m", 90}, {"1m30s", 90}, {"1h", 3600}, {"1d", 86400}, {"0", 0}};
 	struct place *p = *state;
 	char flag[96];
@@ -164,10 +165,21 @@ static void test_units(void **state)
 		snprintf(flag, sizeof flag, "shutdown.grace=%s", seconds[i].text);
 		assert_int_equal(conf_int(load(p, NULL, flag), "shutdown.grace"), seconds[i].n);
 	}
-	static const char *const bad[] = {"shutdown.grace=5 apples", "shutdown.grace=-1", "shutdown.grace=", "shutdown.grace=0.5s",
-					  "shutdown.grace=99999999999999999999", "shutdown.grace=2d", "worker.memory=1",
-					  "worker.memory=64MiBx", "worker.memory=1MiB1MiB", "api.port=65536", "api.port=80.5",
-					  "api.port=+1x", "log.level=loud", "log.level=info|warn", "api.no_auth=perhaps"};
+	static const char *const bad[] = {"shutdown.grace=5 apples",
+					  "shutdown.grace=-1",
+					  "shutdown.grace=",
+					  "shutdown.grace=0.5s",
+					  "shutdown.grace=99999999999999999999",
+					  "shutdown.grace=2d",
+					  "worker.memory=1",
+					  "worker.memory=64MiBx",
+					  "worker.memory=1MiB1MiB",
+					  "api.port=65536",
+					  "api.port=80.5",
+					  "api.port=+1x",
+					  "log.level=loud",
+					  "log.level=info|warn",
+					  "api.no_auth=perhaps"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		refused(p, NULL, bad[i], ERR_USAGE, "allowed: ");
 }
@@ -175,7 +187,8 @@ static void test_units(void **state)
 static void test_mistakes(void **state)
 {
 	struct place *p = *state;
-	refused(p, "api:\n  prot: 1\n", NULL, ERR_CONFIG, ":2:|unknown setting \"api.prot\"|did you mean \"api.port\"?");
+	refused(p, "api:\n  prot: 1\n", NULL, ERR_CONFIG,
+		":2:|unknown setting \"api.prot\"|did you mean \"api.port\"?");
 	refused(p, "apy:\n  port: 1\n", NULL, ERR_CONFIG, ":1:|unknown setting \"apy\"");
 	refused(p, "port: 1\n", NULL, ERR_CONFIG, "did you mean \"api.port\"?");
 	refused(p, "api: 5\n", NULL, ERR_CONFIG, ":1:|is a group of settings");
@@ -237,7 +250,7 @@ static void test_documents(void **state)
 	buf_init(&plain, 1 << 20);
 	for (const char *s = buf_cstr(&out); *s;) {
 		size_t n = strcspn(s, "\n");
-		if (s[0] == '#' && (s[1] != ' ' || s[2] == ' '))   /* "# text" stays a comment */
+		if (s[0] == '#' && (s[1] != ' ' || s[2] == ' ')) /* "# text" stays a comment */
 			buf_add(&plain, s + 1, n - 1);
 		buf_char(&plain, '\n');
 		s += n + (s[n] == '\n');
@@ -253,8 +266,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_defaults), T(test_precedence), T(test_drop_ins), T(test_expansion),  T(test_units),
-		T(test_mistakes), T(test_empty_file), T(test_documents),
+	    T(test_defaults), T(test_precedence), T(test_drop_ins),   T(test_expansion),
+	    T(test_units),    T(test_mistakes),	  T(test_empty_file), T(test_documents),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

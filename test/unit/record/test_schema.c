@@ -86,8 +86,18 @@ static void test_names(void **state)
 {
 	static const char *const good[] = {"a", "Reviews_2024", "mysimbdp_coredms",
 					   "a23456789012345678901234567890123456789012345678"};
-	static const char *const bad[] = {"", "_a", "1a", "a-b", "a b", "System", "system_auth", "sqlite_master", "SQLITE_x",
-					  "_mysimbdp", "a234567890123456789012345678901234567890123456789", "\xc3\xa4"};
+	static const char *const bad[] = {"",
+					  "_a",
+					  "1a",
+					  "a-b",
+					  "a b",
+					  "System",
+					  "system_auth",
+					  "sqlite_master",
+					  "SQLITE_x",
+					  "_mysimbdp",
+					  "a234567890123456789012345678901234567890123456789",
+					  "\xc3\xa4"};
 	(void)state;
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
 		assert_null(store_name_check(good[i]));
@@ -100,9 +110,10 @@ static void test_names(void **state)
 /* Every arena limit ends in an orderly NULL, whatever allocation it hits. */
 static void test_memory(void **state)
 {
-	static const char text[] =
-		"{\"type\":\"record\",\"name\":\"t\",\"fields\":[{\"name\":\"a\",\"type\":{\"type\":\"enum\",\"name\":\"e\","
-		"\"symbols\":[\"A\",\"B\"]}},{\"name\":\"b\",\"type\":\"e\"},{\"name\":\"c\",\"type\":[\"null\",\"strnig\"]}]}";
+	static const char text[] = "{\"type\":\"record\",\"name\":\"t\",\"fields\":[{\"name\":\"a\",\"type\":{\"type\":"
+				   "\"enum\",\"name\":\"e\","
+				   "\"symbols\":[\"A\",\"B\"]}},{\"name\":\"b\",\"type\":\"e\"},{\"name\":\"c\","
+				   "\"type\":[\"null\",\"strnig\"]}]}";
 	(void)state;
 	for (size_t limit = 64; limit < 20000; limit += 61) {
 		struct arena json, a;
@@ -123,10 +134,10 @@ static void test_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cases),
-		cmocka_unit_test(test_find),
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_memory),
+	    cmocka_unit_test(test_cases),
+	    cmocka_unit_test(test_find),
+	    cmocka_unit_test(test_names),
+	    cmocka_unit_test(test_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

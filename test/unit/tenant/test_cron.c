@@ -116,10 +116,10 @@ static void test_clock_changes(void **state)
 static void test_days(void **state)
 {
 	(void)state;
-	one("UTC", "0 0 13 * 5", "2026-11-01T00:00:00Z", "2026-11-06T00:00:00Z");   /* either the 13th or a Friday */
+	one("UTC", "0 0 13 * 5", "2026-11-01T00:00:00Z", "2026-11-06T00:00:00Z"); /* either the 13th or a Friday */
 	one("UTC", "0 0 13 * *", "2026-11-01T00:00:00Z", "2026-11-13T00:00:00Z");
-	one("UTC", "0 0 */1 * 5", "2026-11-01T00:00:00Z", "2026-11-06T00:00:00Z");  /* a step of 1 is a star */
-	one("UTC", "0 0 */2 * 5", "2026-11-01T00:00:00Z", "2026-11-03T00:00:00Z");  /* a step above is a restriction */
+	one("UTC", "0 0 */1 * 5", "2026-11-01T00:00:00Z", "2026-11-06T00:00:00Z"); /* a step of 1 is a star */
+	one("UTC", "0 0 */2 * 5", "2026-11-01T00:00:00Z", "2026-11-03T00:00:00Z"); /* a step above is a restriction */
 	one("UTC", "0 0 29 2 *", "2026-11-01T00:00:00Z", "2028-02-29T00:00:00Z");
 	one("UTC", "0 0 30 2 *", "2026-11-01T00:00:00Z", "never");
 	one("UTC", "0 0 ? JAN Mon", "2026-11-01T00:00:00Z", "2027-01-04T00:00:00Z");
@@ -132,12 +132,24 @@ static void test_refused(void **state)
 	static const struct {
 		const char *text, *why;
 	} bad[] = {
-		{"", "empty"}, {"* * * *", "4 fields"}, {"0 * * * * *", "seconds"}, {"60 * * * *", "minute \"60\": allowed are 0 to 59"},
-		{"* 24 * * *", "hour \"24\""}, {"* * 0 * *", "day of month \"0\""}, {"* * * 13 *", "month \"13\""},
-		{"* * * * 7", "day of week \"7\": allowed are 0 to 6"}, {"5-1 * * * *", "write it as two: 5-59,0-1"},
-		{"*/0 * * * *", "step"}, {"* * * * FRIDAY", "name of three letters"}, {"TZ=UTC * * * * *", "timeZone"},
-		{"CRON_TZ=UTC * * * * *", "timeZone"}, {"@reboot", "@yearly"}, {"@every 5", "@every 1h30m"}, {"1-2-3 * * * *", "-"},
-		{"1/2/3 * * * *", "/"}, {"x * * * *", "minute \"x\""},
+	    {"", "empty"},
+	    {"* * * *", "4 fields"},
+	    {"0 * * * * *", "seconds"},
+	    {"60 * * * *", "minute \"60\": allowed are 0 to 59"},
+	    {"* 24 * * *", "hour \"24\""},
+	    {"* * 0 * *", "day of month \"0\""},
+	    {"* * * 13 *", "month \"13\""},
+	    {"* * * * 7", "day of week \"7\": allowed are 0 to 6"},
+	    {"5-1 * * * *", "write it as two: 5-59,0-1"},
+	    {"*/0 * * * *", "step"},
+	    {"* * * * FRIDAY", "name of three letters"},
+	    {"TZ=UTC * * * * *", "timeZone"},
+	    {"CRON_TZ=UTC * * * * *", "timeZone"},
+	    {"@reboot", "@yearly"},
+	    {"@every 5", "@every 1h30m"},
+	    {"1-2-3 * * * *", "-"},
+	    {"1/2/3 * * * *", "/"},
+	    {"x * * * *", "minute \"x\""},
 	};
 	struct arena a;
 	(void)state;
@@ -162,11 +174,17 @@ static void test_words(void **state)
 	static const struct {
 		const char *text, *words;
 	} all[] = {
-		{"0 * * * *", "every hour at minute 0"}, {"*/1 * * * *", "every minute"}, {"*/15 * * * *", "every 15 minutes"},
-		{"30 2 * * 1-5", "at 02:30 on Monday to Friday"}, {"0 0 1,15 * *", "at 00:00 on days 1 and 15 of the month"},
-		{"0 0 13 * 5", "at 00:00 on day 13 of the month or on Friday"}, {"@every 90m", "every 1h30m"},
-		{"0 9-17 * * *", "at minute 0 of the hours 9 to 17"}, {"* 3 * 2 *", "every minute of the hour 3 in February"},
-		{", * * * *", "never"}, {"0 0 * * *", "at 00:00"},
+	    {"0 * * * *", "every hour at minute 0"},
+	    {"*/1 * * * *", "every minute"},
+	    {"*/15 * * * *", "every 15 minutes"},
+	    {"30 2 * * 1-5", "at 02:30 on Monday to Friday"},
+	    {"0 0 1,15 * *", "at 00:00 on days 1 and 15 of the month"},
+	    {"0 0 13 * 5", "at 00:00 on day 13 of the month or on Friday"},
+	    {"@every 90m", "every 1h30m"},
+	    {"0 9-17 * * *", "at minute 0 of the hours 9 to 17"},
+	    {"* 3 * 2 *", "every minute of the hour 3 in February"},
+	    {", * * * *", "never"},
+	    {"0 0 * * *", "at 00:00"},
 	};
 	struct arena a;
 	(void)state;
@@ -183,8 +201,9 @@ static void test_words(void **state)
 
 static void test_zones(void **state)
 {
-	static const char *const bad[] = {"", "Local", "local", "/etc/passwd", "../x", "Europe/../UTC", "Europe", "Europe/",
-					  "Europe//Berlin", "Europe/Berln", "a b", "posixrules\n", "Etc/GMT+99", "tzdata.zi"};
+	static const char *const bad[] = {
+	    "",	       "Local",		 "local",	 "/etc/passwd", "../x",		"Europe/../UTC", "Europe",
+	    "Europe/", "Europe//Berlin", "Europe/Berln", "a b",		"posixrules\n", "Etc/GMT+99",	 "tzdata.zi"};
 	struct arena a;
 	const struct timezone_rules *tz;
 	(void)state;
@@ -201,7 +220,7 @@ static void test_zones(void **state)
 	assert_int_equal(timezone_load("Asia/Kolkata", &a, &tz, &e), ERR_OK);
 	assert_int_equal(timezone_offset(tz, at("2026-01-01T00:00:00Z")), 19800);
 	assert_int_equal(timezone_offset(NULL, 0), 0);
-	assert_int_equal(timezone_load("Europe/Dublin", &a, &tz, &e), ERR_OK);   /* its winter is the "daylight" time */
+	assert_int_equal(timezone_load("Europe/Dublin", &a, &tz, &e), ERR_OK); /* its winter is the "daylight" time */
 	assert_int_equal(timezone_offset(tz, at("2060-01-01T00:00:00Z")), 0);
 	assert_int_equal(timezone_offset(tz, at("2060-07-01T00:00:00Z")), 3600);
 	assert_int_equal(timezone_load("Europe/Berlin", &a, &tz, &e), ERR_OK);
@@ -214,8 +233,8 @@ static void test_zones(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_robfig), cmocka_unit_test(test_clock_changes), cmocka_unit_test(test_days),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_words),	      cmocka_unit_test(test_zones),
+	    cmocka_unit_test(test_robfig),  cmocka_unit_test(test_clock_changes), cmocka_unit_test(test_days),
+	    cmocka_unit_test(test_refused), cmocka_unit_test(test_words),	  cmocka_unit_test(test_zones),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,6 @@
 #include "tenant/data_file.h"
 #include "tenant/quantity.h"
 
-
 static void data_file_text(const struct data_file *d, struct buf *out)
 {
 	buf_printf(out, "%s, %s: %s.%s, %u fields\n", d->name, d->file_type, d->key_space, d->schema->name,
@@ -47,7 +46,8 @@ static void agreement_text(const struct agreement *g, struct buf *out)
 	for (uint32_t i = 0; i < g->napps; i++) {
 		const struct app *a = &g->apps[i];
 		buf_printf(out, "app %s: schedule %s, timeout %lld, pattern %s, ", a->name,
-			   a->has_schedule ? a->schedule.text : "none", (long long)a->timeout_s, a->pattern ? a->pattern : "all");
+			   a->has_schedule ? a->schedule.text : "none", (long long)a->timeout_s,
+			   a->pattern ? a->pattern : "all");
 		resources_text(&a->resources, out);
 		for (size_t k = 0; a->command && a->command[k]; k++)
 			buf_printf(out, "%s%s", k ? " " : ", command ", a->command[k]);
@@ -95,8 +95,9 @@ static bool matches(const char *pattern, const char *name)
 	arena_init(&a, 4 << 20);
 	problems_init(&p, "", &a);
 	buf_init(&text, 1 << 16);
-	buf_printf(&text, "{\"name\":\"n\",\"file_type\":\"csv\",\"key_space\":\"k\",\"primary_key\":[],\"schema\":{\"type\":"
-			  "\"record\",\"name\":\"t\",\"fields\":[{\"name\":\"a\",\"type\":\"int\"}]}%s%s%s}",
+	buf_printf(&text,
+		   "{\"name\":\"n\",\"file_type\":\"csv\",\"key_space\":\"k\",\"primary_key\":[],\"schema\":{\"type\":"
+		   "\"record\",\"name\":\"t\",\"fields\":[{\"name\":\"a\",\"type\":\"int\"}]}%s%s%s}",
 		   pattern ? ",\"input.file.pattern\":\"" : "", pattern ? pattern : "", pattern ? "\"" : "");
 	struct data_file *d = data_file_parse(span_str(buf_cstr(&text)), "d", &a, &p);
 	assert_non_null(d);
@@ -117,16 +118,25 @@ static void test_patterns(void **state)
 	assert_false(matches(NULL, "a.csv.exe"));
 	assert_false(matches(NULL, "a.tsv"));
 	assert_true(matches("a|b", "b"));
-	assert_false(matches("a|b", "ba"));      /* anchored as a whole, not branch by branch */
+	assert_false(matches("a|b", "ba")); /* anchored as a whole, not branch by branch */
 	assert_false(matches("a|b", "xb"));
 	assert_true(matches("^x[0-9]{1,3}$", "x12"));
-	assert_false(matches("x[0-9]", "X1"));   /* a pattern of their own looks at case */
+	assert_false(matches("x[0-9]", "X1")); /* a pattern of their own looks at case */
 }
 
 static void test_ids(void **state)
 {
 	static const char *const good[] = {"a", "client_a", "a-b", "0", "a234567890123456789012345678901234567890"};
-	static const char *const bad[] = {"", "_a", "a_", "-", "A", "a.b", "a b", "a/b", "..", "\xc3\xa4",
+	static const char *const bad[] = {"",
+					  "_a",
+					  "a_",
+					  "-",
+					  "A",
+					  "a.b",
+					  "a b",
+					  "a/b",
+					  "..",
+					  "\xc3\xa4",
 					  "a2345678901234567890123456789012345678901"};
 	(void)state;
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
@@ -186,12 +196,22 @@ static void test_quantities(void **state)
 		const char *text;
 		int64_t units, milli;
 	} good[] = {
-		{"500m", 1, 500},	   {"64Mi", 67108864, 67108864000}, {"1Gi", 1073741824, 1073741824000},
-		{"0.5", 1, 500},	   {"1e3", 1000, 1000000},	    {"1E3", 1000, 1000000},
-		{"1E", 1000000000000000000, INT64_MAX}, {"12e-3", 1, 12}, {".5Ki", 512, 512000}, {"1.", 1, 1000},
-		{"+2", 2, 2000},	   {"1n", 1, 1},		    {"0", 0, 0},
-		{"1.5Gi", 1610612736, 1610612736000},	{"0.1Ki", 103, 102400},
-		{"7Ei", 8070450532247928832, INT64_MAX},
+	    {"500m", 1, 500},
+	    {"64Mi", 67108864, 67108864000},
+	    {"1Gi", 1073741824, 1073741824000},
+	    {"0.5", 1, 500},
+	    {"1e3", 1000, 1000000},
+	    {"1E3", 1000, 1000000},
+	    {"1E", 1000000000000000000, INT64_MAX},
+	    {"12e-3", 1, 12},
+	    {".5Ki", 512, 512000},
+	    {"1.", 1, 1000},
+	    {"+2", 2, 2000},
+	    {"1n", 1, 1},
+	    {"0", 0, 0},
+	    {"1.5Gi", 1610612736, 1610612736000},
+	    {"0.1Ki", 103, 102400},
+	    {"7Ei", 8070450532247928832, INT64_MAX},
 	};
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
 		struct quantity q;
@@ -202,8 +222,10 @@ static void test_quantities(void **state)
 		assert_int_equal(quantity_milli(&q), good[i].milli);
 		assert_string_equal(q.text, good[i].text);
 	}
-	static const char *const bad[] = {"", "-1", "Mi", "1K", "1MB", "1MiB", "1 Mi", "1e", "1e+", "1.2.3", "0x10", "10Ei",
-					  "1e30", "99999999999999999999999999999999999999", "1mi", ".", "+", "NaN", "1e9999"};
+	static const char *const bad[] = {
+	    "",	   "-1",  "Mi",	   "1K",   "1MB",   "1MiB", "1 Mi",
+	    "1e",  "1e+", "1.2.3", "0x10", "10Ei",  "1e30", "99999999999999999999999999999999999999",
+	    "1mi", ".",	  "+",	   "NaN",  "1e9999"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		struct quantity q = {.nano = -7};
 		if (!quantity_parse(span_str(bad[i]), &q))
@@ -217,15 +239,43 @@ static void test_quantities(void **state)
 	assert_string_equal(out, "1000");
 }
 
+/* Whatever allocation fails, a document is either taken as a whole or refused, and the limit is kept. */
+static void test_memory(void **state)
+{
+	static const char data[] =
+	    "{\"name\":\"n\",\"file_type\":\"csv\",\"key_space\":\"k\",\"primary_key\":[[\"a\",\"b\"]],\"x\":1,"
+	    "\"csv.null.values\":[\"NA\"],\"csv.file.charset\":\"latin1\",\"max_file_size_mb\":\"5\",\"schema\":{"
+	    "\"type\":\"record\","
+	    "\"name\":\"x.t\",\"fields\":[{\"name\":\"a\",\"type\":\"int\"},{\"name\":\"b\",\"type\":\"string\"}]}}";
+	static const char agreement[] =
+	    "{\"client\":\"a\",\"schedule\":\"5-1 * * * "
+	    "*\",\"timeZone\":\"Europe/Berln\",\"apps\":[{\"name\":\"x\",\"command\":"
+	    "[\"/bin/"
+	    "true\"],\"env\":{\"A\":\"b\"},\"schedule\":\"@hourly\",\"resources\":{\"limits\":{\"cpu\":\"1Gi\"}}}]}";
+	(void)state;
+	for (size_t limit = 64; limit < 60000; limit += limit < 4000 ? 37 : 211) {
+		struct arena a;
+		struct problems p;
+		arena_init(&a, limit);
+		problems_init(&p, "", &a);
+		assert_null(data_file_parse(span_str(data), "d", &a, &p));
+		assert_true(p.errors > 0);
+		assert_true(a.held <= limit);
+		arena_done(&a);
+		arena_init(&a, limit);
+		problems_init(&p, "", &a);
+		assert_null(agreement_parse(span_str(agreement), "d", &a, &p));
+		assert_true(p.errors > 0);
+		arena_done(&a);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cases),
-		cmocka_unit_test(test_patterns),
-		cmocka_unit_test(test_ids),
-		cmocka_unit_test(test_directory),
-		cmocka_unit_test(test_many_problems),
-		cmocka_unit_test(test_quantities),
+	    cmocka_unit_test(test_cases),      cmocka_unit_test(test_patterns),	     cmocka_unit_test(test_ids),
+	    cmocka_unit_test(test_directory),  cmocka_unit_test(test_many_problems), cmocka_unit_test(test_memory),
+	    cmocka_unit_test(test_quantities),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
