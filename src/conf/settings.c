@@ -46,10 +46,7 @@ const struct conf_row conf_rows[] = {
 
     {"ingest.source_batch_rows", CONF_INT, "4096", 1, 65536, NULL, "Records that a source connector reads at once.",
      false},
-    {"ingest.sink_batch_rows", CONF_INT, "250000", 1, 100000000, NULL,
-     "Records in a transaction of a sink; ingest.sink_batch_bytes may end it earlier.", false},
-    {"ingest.sink_batch_bytes", CONF_BYTES, "32MiB", 64 * KIB, 4 * GIB, NULL, "Bytes in a transaction of a sink.",
-     false},
+    {"ingest.sink_batch_rows", CONF_INT, "250000", 1, 100000000, NULL, "Records in a transaction of a sink.", false},
     {"ingest.sort_memory", CONF_BYTES, "8MiB", MIB, 64 * GIB, NULL,
      "Memory for sorting records by key; the rest is sorted on disk.", false},
     {"ingest.max_cell", CONF_BYTES, "1MiB", 64, 64 * MIB, NULL, "Longest cell; a longer one is a defect of its record.",

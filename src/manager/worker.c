@@ -70,6 +70,7 @@ struct ingest_plan worker_plan(const struct worker_ctx *w, const struct worker_d
 				.max_row = (size_t)conf_int(w->conf, "ingest.max_row"),
 				.batch_rows = (uint32_t)conf_int(w->conf, "ingest.source_batch_rows"),
 			},
+			.max_decoded = (uint64_t)conf_int(w->conf, "ingest.decompressed_max"),
 			.sink_rows = (uint32_t)conf_int(w->conf, "ingest.sink_batch_rows"),
 			.sort_memory = (size_t)conf_int(w->conf, "ingest.sort_memory"),
 			.spill_dir = w->coredms,

@@ -81,6 +81,13 @@ def test_the_printed_reference_is_the_one_in_docs(tmp_path):
     assert json.loads(run("config", "show", "--json", "--config-file", tmp_path / "t.yaml").stdout)["file"]
 
 
+def test_every_setting_is_read_by_something():
+    code = "".join(p.read_text() for p in (ROOT / "src").rglob("*.[ch]") if p.name != "settings.c")
+    names = [s["name"] for s in json.loads(run("config", "show", "--json").stdout)["settings"]]
+    assert len(names) > 20
+    assert [n for n in names if f'"{n}"' not in code] == []
+
+
 def test_every_documented_example_is_accepted(tmp_path):
     """The JSON examples of docs/documents.md are whole documents that `tenant check` takes."""
     text = (ROOT / "docs/documents.md").read_text()

@@ -158,8 +158,8 @@ static void test_units(void **state)
 	struct place *p = *state;
 	char flag[96];
 	for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
-		snprintf(flag, sizeof flag, "ingest.sink_batch_bytes=%s", bytes[i].text);
-		assert_int_equal(conf_int(load(p, NULL, flag), "ingest.sink_batch_bytes"), bytes[i].n);
+		snprintf(flag, sizeof flag, "api.max_upload=%s", bytes[i].text);
+		assert_int_equal(conf_int(load(p, NULL, flag), "api.max_upload"), bytes[i].n);
 	}
 	for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++) {
 		snprintf(flag, sizeof flag, "shutdown.grace=%s", seconds[i].text);
