@@ -104,7 +104,7 @@ static int authorize(void *arg, int action, const char *a, const char *b, const 
 	case SQLITE_DETACH:
 		return deny(q, "ATTACH and DETACH", NULL);
 	default:
-		return deny(q, "anything but reading", NULL);
+		return deny(q, "what this statement does", NULL);
 	}
 }
 
@@ -181,9 +181,9 @@ static enum err_code sql_err(struct sqlite_query *q, const char *sql, int rc, st
 		return code;
 	}
 	if ((rc & 0xff) == SQLITE_AUTH && q->denied) {
-		code = err_set(e, ERR_DENIED, "the query may only read: %s%s%s is refused", q->denied,
+		code = err_set(e, ERR_DENIED, "a query only reads: %s%s%s is refused", q->denied,
 			       *q->denied_what ? " " : "", q->denied_what);
-		err_hint(e, "one SELECT statement, please");
+		err_hint(e, "give one SELECT statement");
 		return code;
 	}
 	if ((rc & 0xff) != SQLITE_ERROR)
@@ -368,7 +368,7 @@ static enum err_code prepare(struct sqlite_query *q, const char *sql, struct err
 	if (!q->st)
 		return err_set(e, ERR_INVALID, "there is no SQL statement");
 	if (!sqlite3_stmt_readonly(q->st))
-		return err_set(e, ERR_DENIED, "the query may only read");
+		return err_set(e, ERR_DENIED, "a query only reads: what this statement does is refused");
 	while (isspace((unsigned char)*tail) || *tail == ';')
 		tail++;
 	rc = *tail ? sqlite3_prepare_v3(q->db, tail, -1, 0, &second, NULL) : SQLITE_OK;
