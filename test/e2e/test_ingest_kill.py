@@ -69,7 +69,7 @@ def contents(to):
     listed = subprocess.run([BIN, "quarantine", "list", "--db", str(to), "--json", "--limit", "1000"],
                             capture_output=True, text=True, check=True)
     entries = json.loads(listed.stdout)
-    entries = entries["entries"] if isinstance(entries, dict) else entries
+    entries = entries["records"]
     bad = sorted((e["row"], e["line"], e["stage"], e["rule"], e["reason"]) for e in entries)
     return rows, bad
 
