@@ -215,10 +215,14 @@ static void stop(struct server *s)
 	int64_t t0 = clock_mono_ns();
 	if (s->api)
 		api_drain(s->api);
-	if (s->manager)
-		manager_drain(s->manager, conf_int(s->conf, "shutdown.grace"));
+	bool ended = !s->manager || manager_drain(s->manager, conf_int(s->conf, "shutdown.grace"));
 	if (s->api)
 		api_stop(s->api);
+	if (!ended) {
+		struct err e = {0};
+		log_warn("something is still at work; the next start goes on with it");
+		_exit(catalog_sync(s->catalog, &e) ? 3 : 0);
+	}
 	manager_free(s->manager);
 	catalog_close(s->catalog);
 	metrics_free(s->metrics);

@@ -60,7 +60,7 @@ static bool start(struct manager *m, struct tenant_ctx *t, uint32_t i, enum trig
 		return false;
 	}
 	if (trigger == TRIGGER_SCHEDULE || trigger == TRIGGER_MANUAL)
-		st->drain_to = d.waiting > d.n ? d.highest : 0;
+		st->drain_to = d.waiting > (d.trigger == TRIGGER_RETRY ? 0 : d.n) ? d.highest : 0;
 	return true;
 }
 
@@ -71,8 +71,8 @@ static void on_schedule(struct manager *m, struct tenant_ctx *t, uint32_t i, con
 	int64_t at_us = d->at * US_PER_S;
 	char reason[256];
 	if (d->missed) {
-		snprintf(reason, sizeof reason, "%s%u earlier starts were missed while the platform was not running; one run "
-			 "catches up", d->missed == DUE_COUNT_MAX ? "at least " : "", d->missed);
+		snprintf(reason, sizeof reason, "%s%u earlier starts were missed while the platform did not run or the machine "
+			 "slept; one run catches up", d->missed == DUE_COUNT_MAX ? "at least " : "", d->missed);
 		skip(m, t, i, at_us, reason);
 	}
 	if (t->paused) {

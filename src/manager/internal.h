@@ -104,7 +104,7 @@ struct manager {
 	pthread_cond_t answered;
 	struct request *requests;
 	pthread_t tick;
-	bool tick_started, ended;
+	bool tick_started, ended, abandoned;
 	int wake_fd;
 	atomic_bool woken, draining, stopping;
 	_Atomic int64_t progress_ns;
@@ -191,6 +191,8 @@ enum err_code start_now(struct manager *m, struct request *q);
 
 /* ---- stage.c */
 void stage_tick(struct manager *m);
+/* Staged files that no app takes get a status that says so. */
+void stage_orphans(struct manager *m);
 /* The link staging/TENANT/in/NAME exists; thread-safe. */
 enum err_code stage_link(const char *data, const struct catalog_file *f, struct err *e) MUST_USE;
 void stage_unlink(const char *data, const char *tenant, const char *name);

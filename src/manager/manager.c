@@ -24,6 +24,7 @@
 #define TICK_MEMORY ((size_t)1 << 30)
 #define REFRESH_NS (INT64_C(30) * 1000000000)
 #define POLL_MAX 64
+#define ABANDON_S 10
 
 int64_t setting(struct manager *m, const char *name)
 {
@@ -127,6 +128,8 @@ static void tick(struct manager *m)
 		for (struct tenant_ctx *t = m->tenants; t; t = t->next)
 			t->maybe_work = true;
 	stage_tick(m);
+	if (woken)
+		stage_orphans(m);
 	answer(m);
 	if (!atomic_load(&m->draining)) {
 		starts_tick(m);
@@ -155,6 +158,10 @@ static bool drained(struct manager *m)
 {
 	if (!m->slots)
 		return true;
+	if (clock_mono_ns() >= m->drain_until_ns + (setting(m, "manager.grace") + ABANDON_S) * INT64_C(1000000000)) {
+		m->abandoned = true;
+		return true;
+	}
 	if (clock_mono_ns() >= m->drain_until_ns) {
 		atomic_store(&m->stopping, true);
 		for (struct run_slot *s = m->slots; s; s = s->next)
@@ -241,22 +248,23 @@ enum err_code manager_start(const struct manager_options *o, struct manager **re
 	return ERR_OK;
 }
 
-void manager_drain(struct manager *m, int64_t limit_s)
+bool manager_drain(struct manager *m, int64_t limit_s)
 {
 	if (!m->tick_started)
-		return;
+		return true;
 	m->drain_until_ns = clock_mono_ns() + limit_s * INT64_C(1000000000);
 	atomic_store(&m->draining, true);
 	manager_wake(m);
 	pthread_join(m->tick, NULL);
 	m->tick_started = false;
+	return !m->abandoned;
 }
 
 void manager_free(struct manager *m)
 {
 	if (!m)
 		return;
-	manager_drain(m, 0);
+	(void)manager_drain(m, 0);
 	atomic_store(&m->stopping, true);
 	for (struct run_slot *s = m->slots; s; s = s->next)     /* recovered, before the first tick */
 		run_ask_stop(s, "the platform shuts down; its files are dealt anew");

@@ -37,8 +37,9 @@ struct manager_options {
 enum err_code manager_start(const struct manager_options *o, struct manager **ret, struct err *e) MUST_USE;
 /* Something happened (upload, document change, reload): look now instead of at the next tick. */
 void manager_wake(struct manager *m);
-/* No new runs; running ones get `limit_s` to end, then are stopped and dealt anew at the next start. */
-void manager_drain(struct manager *m, int64_t limit_s);
+/* No new runs; running ones get `limit_s` to end, then are stopped and dealt anew at the next start. false: something
+ * is still at work well after that (a promotion of very large files): end the process, the next start goes on. */
+bool manager_drain(struct manager *m, int64_t limit_s);
 void manager_free(struct manager *m);
 /* New settings (SIGHUP); conf must live as long as the manager. What is under way keeps its old ones. */
 void manager_reload(struct manager *m, const struct conf *conf);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "tenant/pattern.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,6 +101,38 @@ enum err_code manager_unstage(struct manager *m, const struct catalog_file *f, s
 		rc = catalog_erased(m->catalog, f->tenant, "original", f->id, f->name, f->size, "deleted by its owner", e);
 	arena_done(&a);
 	return rc;
+}
+
+static bool some_app_takes(const struct tenant_ctx *t, const char *name)
+{
+	for (uint32_t i = 0; i < t->agreement->napps; i++)
+		if (!t->apps[i].has_regex || pattern_matches(&t->apps[i].regex, name))
+			return true;
+	return false;
+}
+
+static void orphans_of(struct manager *m, const struct tenant_ctx *t)
+{
+	static const char status[] = "no app takes a file of this name: see input.file.pattern of the agreement's apps";
+	struct catalog_file_filter filter = {.tenant = t->id, .states = 1u << FILE_STAGED, .limit = 1000, .oldest_first = true};
+	struct catalog_file *f;
+	size_t n;
+	if (catalog_files(m->catalog, &filter, &m->arena, &f, &n, NULL))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (!some_app_takes(t, f[i].name) && strcmp(f[i].status, status))
+			(void)!catalog_file_move(m->catalog, f[i].id, 1u << FILE_STAGED, FILE_STAGED, f[i].run, status, NULL);
+}
+
+void stage_orphans(struct manager *m)
+{
+	for (const struct tenant_ctx *t = m->tenants; t; t = t->next) {
+		bool all_have_patterns = t->agreement != NULL;
+		for (uint32_t i = 0; t->agreement && i < t->agreement->napps; i++)
+			all_have_patterns &= t->apps[i].has_regex;
+		if (all_have_patterns)
+			orphans_of(m, t);
+	}
 }
 
 void stage_tick(struct manager *m)

@@ -6,6 +6,7 @@
  */
 #include "manager/internal.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "tenant/pattern.h"
 
@@ -42,7 +43,8 @@ static void free_one(struct tenant_ctx *t)
 	free(t);
 }
 
-static void apps_load(struct manager *m, struct tenant_ctx *t)
+/* changed: new documents while we run, so no start of a new schedule has been missed. */
+static void apps_load(struct manager *m, struct tenant_ctx *t, bool changed)
 {
 	for (uint32_t i = 0; i < t->agreement->napps; i++) {
 		const struct app *app = &t->agreement->apps[i];
@@ -51,6 +53,10 @@ static void apps_load(struct manager *m, struct tenant_ctx *t)
 		char why[160];
 		if (!catalog_last_schedule(m->catalog, t->id, app->name, &us, NULL))
 			st->last = us / 1000000;
+		if (changed && st->last) {
+			st->last = clock_now_us() / 1000000;
+			(void)!catalog_schedule_seen(m->catalog, t->id, app->name, st->last * 1000000, NULL);
+		}
 		st->retries = true;      /* the first look tells */
 		if (app->pattern)
 			st->has_regex = pattern_compile(app->pattern, false, &st->regex, why);
@@ -60,6 +66,7 @@ static void apps_load(struct manager *m, struct tenant_ctx *t)
 static void load(struct manager *m, struct tenant_ctx *t, const struct catalog_tenant *row)
 {
 	struct problems p;
+	bool changed = t->version > 0;
 	documents_free(t);
 	arena_init(&t->arena, DOCUMENTS_MAX);
 	problems_init(&p, "service-agreement.json", &t->arena);
@@ -69,7 +76,7 @@ static void load(struct manager *m, struct tenant_ctx *t, const struct catalog_t
 	t->version = row->version;
 	t->maybe_work = true;
 	if (t->agreement)
-		apps_load(m, t);
+		apps_load(m, t, changed);
 	if (!t->agreement || !t->data_file)
 		log_error("the tenant's documents cannot be read; its apps do not run", LF("tenant", "%s", t->id),
 			  LF("problem", "%s", p.first ? p.first->allowed : "out of memory"));

@@ -209,6 +209,13 @@ static void finish(struct supervisor *s)
 static enum err_code prepare(struct supervisor *s, struct arena *a, const char *path, struct err *e)
 {
 	sigset_t signals;
+	/* Blocked before anybody may send one: a death by SIGUSR1 would leave the control group behind. */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGUSR1);
+	sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGUSR1);
 	enum err_code rc = spec_read(path, a, &s->spec, e);
 	if (rc)
@@ -220,12 +227,6 @@ static enum err_code prepare(struct supervisor *s, struct arena *a, const char *
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	prctl(PR_SET_NAME, "mysimbdp-superv");
 	setsid();
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGUSR1);
-	sigaddset(&signals, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	s->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -312,8 +313,10 @@ int runner_supervise(const char *spec_path)
 	if (!rc)
 		rc = status_write(s.spec.run.workspace, &s.status, &e);
 	fault_hit("supervise.status.after");
-	if (rc)
+	if (rc) {
+		cgroup_remove(&s.spec.group);
 		fprintf(stderr, "mysimbdp __supervise: %s\n", e.msg);
+	}
 	arena_done(&a);
 	return rc ? err_info(rc)->exit : 0;
 }
