@@ -275,6 +275,14 @@ enum err_code catalog_outputs(struct catalog *c, const char *tenant, unsigned st
 	return unsupported(e, "outputs");
 }
 
+enum err_code catalog_outputs_after(struct catalog *c, const char *tenant, int64_t after, struct arena *a,
+				    struct catalog_output **ret, size_t *ret_n, struct err *e)
+{
+	if (c->ops->outputs_after)
+		return c->ops->outputs_after(c, tenant, after, a, ret, ret_n, e);
+	return unsupported(e, "outputs_after");
+}
+
 enum err_code catalog_output_versions(struct catalog *c, int64_t id, const char *table, int64_t rows,
 				int64_t *ret_base, struct err *e)
 {

@@ -23,7 +23,7 @@
 
 struct catalog;
 
-#define CATALOG_FORMAT 1
+#define CATALOG_FORMAT 2
 
 /* dir/ledger.db; made when missing; older formats are migrated, newer ones are ERR_VERSION naming the version needed. */
 enum err_code catalog_open_sqlite(const char *dir, struct catalog **ret, struct err *e) MUST_USE;
@@ -195,6 +195,7 @@ struct catalog_output {
 	enum output_state state;
 	const char *reason;
 	int64_t version_base, version_rows;   /* reserved range; 0 rows: none yet */
+	const char *table;                    /* "KEY_SPACE.TABLE" that they were reserved for; "" none yet */
 	int64_t document_version;
 	uint64_t records, accepted, rejected, delivered, superseded, refused_by_sink;
 	const char *verdict;         /* JSON or "" */
@@ -210,6 +211,10 @@ enum err_code catalog_output_get(struct catalog *c, int64_t id, struct arena *a,
 /* Outputs in a state, oldest first; tenant NULL: all; run 0: all. */
 enum err_code catalog_outputs(struct catalog *c, const char *tenant, unsigned states, int64_t run, size_t limit,
 			      struct arena *a, struct catalog_output **ret, size_t *ret_n, struct err *e) MUST_USE; /* [worker] */
+/* All outputs of a tenant ("": the stand-alone ones) with ids above `after`, oldest first, at most 1000: for a walk over
+ * all of them. */
+enum err_code catalog_outputs_after(struct catalog *c, const char *tenant, int64_t after, struct arena *a,
+				    struct catalog_output **ret, size_t *ret_n, struct err *e) MUST_USE;
 /* Reserve row versions: start = max(now, end of the last range of that table); reused when the output has a range that
  * is long enough. table: "KEY_SPACE.TABLE". [durable] [worker] */
 enum err_code catalog_output_versions(struct catalog *c, int64_t id, const char *table, int64_t rows,

@@ -68,6 +68,8 @@ struct catalog_ops {
 		struct err *e);
 	enum err_code (*outputs)(struct catalog *c, const char *tenant, unsigned states, int64_t run, size_t limit,
 		struct arena *a, struct catalog_output **ret, size_t *ret_n, struct err *e);
+	enum err_code (*outputs_after)(struct catalog *c, const char *tenant, int64_t after, struct arena *a,
+		struct catalog_output **ret, size_t *ret_n, struct err *e);
 	enum err_code (*output_versions)(struct catalog *c, int64_t id, const char *table, int64_t rows,
 		int64_t *ret_base, struct err *e);
 	enum err_code (*output_checked)(struct catalog *c, int64_t id, uint64_t records, uint64_t accepted,

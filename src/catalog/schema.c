@@ -79,7 +79,12 @@ static const char step_0_to_1[] =
 	"PRAGMA application_id = 1835164748;"
 	"PRAGMA user_version = 1;";
 
-static const char *const steps[] = {step_0_to_1};
+/* Which table an output's versions belong to, so that `ledger check` knows where to look for its rows. */
+static const char step_1_to_2[] =
+	"ALTER TABLE output ADD COLUMN tbl TEXT NOT NULL DEFAULT '';"
+	"PRAGMA user_version = 2;";
+
+static const char *const steps[] = {step_0_to_1, step_1_to_2};
 _Static_assert(sizeof steps / sizeof *steps == CATALOG_FORMAT, "one step for each format");
 
 const struct db_format ledger_format = {"ledger", 1835164748, steps, CATALOG_FORMAT};

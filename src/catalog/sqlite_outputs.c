@@ -14,7 +14,7 @@
 #define OUTPUT_COLUMNS                                                                                                 \
 	"id, run, tenant, name, source, size, sha256, state, reason, version_base, version_rows, document_version, "   \
 	"records, accepted, rejected, delivered, superseded, refused, replayed, verdict, created_us, updated_us, "   \
-	"replayed_sink"
+	"replayed_sink, tbl"
 
 static enum err_code output_from_row(sqlite3_stmt *st, struct arena *a, struct catalog_output *ret, struct err *e)
 {
@@ -46,8 +46,9 @@ static enum err_code output_from_row(sqlite3_stmt *st, struct arena *a, struct c
 		.verdict = db_text_copy(st, 19, a),
 		.created_us = db_int(st, 20),
 		.updated_us = db_int(st, 21),
+		.table = db_text_copy(st, 23, a),
 	};
-	return ret->tenant && ret->name && ret->source && ret->sha256 && ret->reason && ret->verdict ? ERR_OK : err_oom(e);
+	return ret->table && ret->tenant && ret->name && ret->source && ret->sha256 && ret->reason && ret->verdict ? ERR_OK : err_oom(e);
 }
 
 static enum err_code output_load(struct db *d, int64_t id, struct arena *a, struct catalog_output *ret, struct err *e)
@@ -177,8 +178,8 @@ static enum err_code versions_in(struct tx *tx, int64_t id, const char *table, i
 	code = db_exec(tx->db, e, "INSERT INTO version_range(fold, next_version) VALUES(?1, ?2) "
 		       "ON CONFLICT(fold) DO UPDATE SET next_version = excluded.next_version", "ti", fold, base + rows + 1);
 	if (!code)
-		code = db_exec(tx->db, e, "UPDATE output SET version_base = ?2, version_rows = ?3, updated_us = ?4 "
-			       "WHERE id = ?1", "iiii", id, base, rows, tx->now);
+		code = db_exec(tx->db, e, "UPDATE output SET version_base = ?2, version_rows = ?3, updated_us = ?4, "
+			       "tbl = ?5 WHERE id = ?1", "iiiit", id, base, rows, tx->now, table);
 	*ret_base = base;
 	return code;
 }
@@ -492,11 +493,35 @@ static enum err_code outputs(struct catalog *c, const char *tenant, unsigned sta
 	return rd_end(c, d, code);
 }
 
+static enum err_code outputs_after(struct catalog *c, const char *tenant, int64_t after, struct arena *a,
+				   struct catalog_output **ret, size_t *ret_n, struct err *e)
+{
+	struct db *d;
+	sqlite3_stmt *st;
+	bool row;
+	struct list list = {.a = a, .size = sizeof(struct catalog_output)};
+	enum err_code code = rd_begin(c, &d, e);
+	if (code)
+		return code;
+	code = db_query(d, &st, e, "SELECT " OUTPUT_COLUMNS " FROM output WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT 1000",
+			"ti", tenant, after);
+	while (!code && !(code = db_next(d, st, &row, e)) && row) {
+		struct catalog_output *o = list_add(&list);
+		code = o ? output_from_row(st, a, o, e) : err_oom(e);
+	}
+	if (!code) {
+		*ret = (void *)list.p;
+		*ret_n = list.n;
+	}
+	return rd_end(c, d, code);
+}
+
 void ledger_output_ops(struct catalog_ops *o)
 {
 	o->output_add = output_add;
 	o->output_get = output_get;
 	o->outputs = outputs;
+	o->outputs_after = outputs_after;
 	o->output_versions = output_versions;
 	o->output_checked = output_checked;
 	o->delivery = delivery;

@@ -86,6 +86,7 @@ void wire_output_write(const struct catalog_output *o, struct jsonw *w)
 	wire_text(w, "reason", o->reason);
 	jsonw_kint(w, "version_base", o->version_base);
 	jsonw_kint(w, "version_rows", o->version_rows);
+	jsonw_kstr(w, "table", o->table);
 	jsonw_kint(w, "document_version", o->document_version);
 	jsonw_kint(w, "records", (int64_t)o->records);
 	jsonw_kint(w, "accepted", (int64_t)o->accepted);
@@ -113,6 +114,7 @@ enum err_code wire_output_read(const struct json *v, struct arena *a, struct cat
 		.reason = wire_get_text(v, "reason", a),
 		.version_base = json_get_int(v, "version_base", 0),
 		.version_rows = json_get_int(v, "version_rows", 0),
+		.table = wire_get_text(v, "table", a),
 		.document_version = json_get_int(v, "document_version", 0),
 		.records = (uint64_t)json_get_int(v, "records", 0),
 		.accepted = (uint64_t)json_get_int(v, "accepted", 0),
@@ -124,7 +126,7 @@ enum err_code wire_output_read(const struct json *v, struct arena *a, struct cat
 		.created_us = json_get_int(v, "created_us", 0),
 		.updated_us = json_get_int(v, "updated_us", 0),
 	};
-	return ret->tenant && ret->name && ret->source && ret->sha256 && ret->reason && ret->verdict ? ERR_OK : err_oom(e);
+	return ret->table && ret->tenant && ret->name && ret->source && ret->sha256 && ret->reason && ret->verdict ? ERR_OK : err_oom(e);
 }
 
 void wire_job_write(const struct catalog_job *j, struct jsonw *w)

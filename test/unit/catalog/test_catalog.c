@@ -345,6 +345,11 @@ static void test_output_identity(void **state)
 	int64_t again = added(w, "x.csv", 'a', true, false).id;
 	assert_true(again > id);
 	assert_int_equal(added(w, "x.csv", 'a', false, true).id, again);
+	struct catalog_output *o;
+	size_t n;
+	OK(w, catalog_outputs_after(w->c, "", id, &w->a, &o, &n, &w->e));
+	assert_int_equal(n, 2);
+	assert_int_equal(o[1].id, again);
 }
 
 static void test_versions(void **state)

@@ -349,6 +349,36 @@ static void test_migration(void **state)
 	assert_int_equal(db_open(path, &f, DB_WRITE, &db, &w->e), ERR_CORRUPT);
 }
 
+/* A ledger as the first format had it, with something in it. */
+static void test_older_ledger(void **state)
+{
+	struct world *w = *state;
+	struct db_format first = ledger_format;
+	struct catalog *c;
+	struct catalog_output o;
+	struct db *db;
+	char dir[128], path[160];
+	int64_t v;
+	snprintf(dir, sizeof dir, "%s/older", w->dir);
+	snprintf(path, sizeof path, "%s/ledger.db", dir);
+	OK(w, dir_make(dir, 0700, &w->e));
+	first.nsteps = 1;
+	OK(w, db_open(path, &first, DB_WRITE, &db, &w->e));
+	assert_int_equal(sqlite3_exec(db->h, "INSERT INTO output(run, tenant, name, source, size, sha256, state, created_us, "
+				      "updated_us) VALUES(0, '', 'x.csv', '', 5, 'abc', 0, 1, 1)", NULL, NULL, NULL), SQLITE_OK);
+	db_close(db);
+	OK(w, catalog_open_sqlite(dir, &c, &w->e));
+	OK(w, catalog_output_get(c, 1, &w->a, &o, &w->e));
+	assert_string_equal(o.name, "x.csv");
+	assert_string_equal(o.table, "");
+	OK(w, catalog_output_versions(c, 1, "S.T", 5, &v, &w->e));
+	OK(w, catalog_output_get(c, 1, &w->a, &o, &w->e));
+	assert_string_equal(o.table, "S.T");
+	OK(w, db_int_of(c->ledger->db, 0, &v, &w->e, "PRAGMA user_version", ""));
+	assert_int_equal(v, CATALOG_FORMAT);
+	catalog_close(c);
+}
+
 static void test_newer_ledger(void **state)
 {
 	struct world *w = *state;
@@ -414,6 +444,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sync, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_migration, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_older_ledger, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_newer_ledger, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_counts_are_fast, setup, teardown),
