@@ -146,3 +146,13 @@ def test_bad_schedules_are_refused():
     assert "minute \"60\"" in run("schedule", "preview", "--cron", "60 * * * *", code=64).stderr
     assert "Europe/Berlin" in run("schedule", "preview", "--cron", "@daily", "--time-zone", "Europe/Berln", code=64).stderr
     assert "--number" in run("schedule", "preview", "--cron", "@daily", "-n", "x", code=64).stderr
+
+
+def test_preview_of_a_tenant_of_the_platform(platform):
+    platform.cli("tenant", "add", EXAMPLES / "client_b")
+    answer = json.loads(platform.cli("schedule", "preview", "client_b", "--json", "-n", 3).stdout)
+    assert len(answer["apps"][0]["starts"]) == 3
+    platform.cli("tenant", "pause", "client_b")
+    answer = json.loads(platform.cli("schedule", "preview", "client_b", "--json").stdout)
+    assert answer["apps"][0]["starts"] == [] and "paused" in answer["apps"][0]["none_because"]
+    assert "client_x" in platform.cli("schedule", "preview", "client_x", code=3).stderr
