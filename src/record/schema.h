@@ -18,21 +18,34 @@
 #define SCHEMA_FIELDS_MAX 1024
 
 enum avro_type {
-	AVRO_T_BOOLEAN, AVRO_T_INT, AVRO_T_LONG, AVRO_T_FLOAT, AVRO_T_DOUBLE,
-	AVRO_T_STRING, AVRO_T_BYTES, AVRO_T_FIXED, AVRO_T_ENUM,
+	AVRO_T_BOOLEAN,
+	AVRO_T_INT,
+	AVRO_T_LONG,
+	AVRO_T_FLOAT,
+	AVRO_T_DOUBLE,
+	AVRO_T_STRING,
+	AVRO_T_BYTES,
+	AVRO_T_FIXED,
+	AVRO_T_ENUM,
 };
 
 enum avro_logical {
-	LOGICAL_NONE, LOGICAL_DATE, LOGICAL_TIME_MILLIS, LOGICAL_TIME_MICROS,
-	LOGICAL_TIMESTAMP_MILLIS, LOGICAL_TIMESTAMP_MICROS, LOGICAL_DECIMAL, LOGICAL_UUID,
+	LOGICAL_NONE,
+	LOGICAL_DATE,
+	LOGICAL_TIME_MILLIS,
+	LOGICAL_TIME_MICROS,
+	LOGICAL_TIMESTAMP_MILLIS,
+	LOGICAL_TIMESTAMP_MICROS,
+	LOGICAL_DECIMAL,
+	LOGICAL_UUID,
 };
 
 /* How a value lies in a column batch and in a packed row. */
 enum storage {
-	STORE_I64,    /* boolean 0/1, int, long, date (days), time-* (microseconds), timestamp-millis (ms), -micros (us) */
-	STORE_F64,    /* float (rounded to float), double */
-	STORE_TEXT,   /* string, enum, uuid (lower case), decimal (canonical text with its scale) */
-	STORE_BYTES,  /* bytes, fixed */
+	STORE_I64, /* boolean 0/1, int, long, date (days), time-* (microseconds), timestamp-millis (ms), -micros (us) */
+	STORE_F64, /* float (rounded to float), double */
+	STORE_TEXT,  /* string, enum, uuid (lower case), decimal (canonical text with its scale) */
+	STORE_BYTES, /* bytes, fixed */
 };
 
 struct field {
@@ -40,16 +53,16 @@ struct field {
 	enum avro_type type;
 	enum avro_logical logical;
 	enum storage storage;
-	bool nullable;              /* union with null */
+	bool nullable;		    /* union with null */
 	uint32_t precision, scale;  /* decimal */
-	uint32_t fixed_size;        /* fixed */
+	uint32_t fixed_size;	    /* fixed */
 	const char *const *symbols; /* enum */
 	uint32_t nsymbols;
 };
 
 struct schema {
-	const char *name;           /* the table */
-	const char *ns;             /* "" when absent */
+	const char *name; /* the table */
+	const char *ns;	  /* "" when absent */
 	const struct field *fields;
 	uint32_t nfields;
 };
