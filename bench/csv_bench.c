@@ -1,7 +1,7 @@
 /*
  * csv_bench.c: how fast the CSV reader is, in its stages.
  *
- *   csv_bench [-l portable|avx2|avx512] [-b BLOCK] [-r REPEATS] TYPES FILE
+ *   csv_bench [-l portable|avx2|avx512] [-b BLOCK] [-r REPEATS] [-s STAGE] TYPES FILE
  *
  * TYPES has a letter for each column of the file: T text, I int, J long, D double, A date, - ignored. Each stage is the
  * one before it and more: read (the file through the page cache), index (records found, nothing converted; UTF-8 is
@@ -123,24 +123,29 @@ int main(int argc, char **argv)
 {
 	static struct field fields[SCHEMA_FIELDS_MAX];
 	struct csv_options opt = {0};
+	const char *only = NULL;
 	int repeats = 5, o;
-	while ((o = getopt(argc, argv, "l:b:r:")) != -1) {
+	while ((o = getopt(argc, argv, "l:b:r:s:")) != -1) {
 		if (o == 'b')
 			opt.block = (size_t)atol(optarg);
 		else if (o == 'r')
 			repeats = atoi(optarg);
+		else if (o == 's')
+			only = optarg;
 		for (enum simd_level l = SIMD_AUTO; o == 'l' && l <= SIMD_AVX512; l++)
 			if (strcmp(optarg, simd_level_name(l)) == 0)
 				opt.simd = l;
 	}
 	if (o == '?' || argc - optind != 2) {
-		fprintf(stderr, "usage: csv_bench [-l LEVEL] [-b BLOCK] [-r REPEATS] TYPES FILE\n");
+		fprintf(stderr, "usage: csv_bench [-l LEVEL] [-b BLOCK] [-r REPEATS] [-s STAGE] TYPES FILE\n");
 		return 64;
 	}
 	static const struct { char stage; const char *name; } stages[] = {
 		{'r', "read"}, {'i', "index"}, {'t', "text"}, {'y', "typed"}};
 	for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
 		struct result best = {.seconds = 1e9};
+		if (only && strcmp(only, stages[i].name) != 0)
+			continue;
 		for (int k = 0; k < repeats; k++) {
 			struct schema s = make_schema(argv[optind + 1], argv[optind], stages[i].stage, fields);
 			struct result r = stages[i].stage == 'r' ? read_only(argv[optind + 1], opt.block)

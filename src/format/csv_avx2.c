@@ -108,25 +108,60 @@ static void index_avx2(struct csv_index *ix, const char *data, size_t end)
 	*ix = local;
 }
 
-static unsigned cells_avx2(const struct csv_run *run, uint32_t col, struct cell_ref *ref, uint8_t *null)
+/* One cell of a column: *s and *len become the text within quotes. */
+ALWAYS_INLINE unsigned cell_flags(uint32_t len, uint32_t q, uint8_t *null)
 {
-	return cells_column(run, col, ref, null);
+	unsigned none = len == 0;
+	*null = (uint8_t)(none & ~q);
+	return (none & ~q) | (none & q) << 1;   /* CSV_NULL, CSV_EMPTY */
 }
 
-static unsigned i64_avx2(const char *data, const struct cell_ref *ref, const uint8_t *null, uint32_t n, bool is_int,
-			 int64_t *out)
+static unsigned texts_avx2(const struct csv_run *run, uint32_t col, struct cell_ref *ref, uint8_t *null)
 {
-	return i64_cells(data, ref, null, n, is_int, out);
+	const uint32_t *before = ends_before(run, col), *end = ends_of(run, col);
+	uint32_t trimmed[CSV_RUN_MAX + CSV_ROW_SLACK];
+	unsigned flags = 0;
+	if (run->cr && col == run->ncol - 1) {
+		without_cr(run, before, end, trimmed);
+		end = trimmed;
+	}
+	for (uint32_t i = 0; i < run->n; i++) {
+		uint32_t s = before[i] + 1, q = run->quotes && run->data[s] == run->quote, len = end[i] - s - 2 * q;
+		ref[i] = (struct cell_ref){s + q, len};
+		flags |= cell_flags(len, q, &null[i]);
+	}
+	return flags;
 }
 
-static unsigned f64_avx2(const char *data, const struct cell_ref *ref, const uint8_t *null, uint32_t n, double *out)
+static unsigned spans_avx2(const struct csv_run *run, uint32_t col, struct csv_spans sp)
 {
-	return f64_cells(data, ref, null, n, out);
+	const uint32_t *before = ends_before(run, col), *end = ends_of(run, col);
+	uint32_t trimmed[CSV_RUN_MAX + CSV_ROW_SLACK];
+	unsigned flags = 0;
+	if (run->cr && col == run->ncol - 1) {
+		without_cr(run, before, end, trimmed);
+		end = trimmed;
+	}
+	for (uint32_t i = 0; i < run->n; i++) {
+		uint32_t s = before[i] + 1, q = run->quotes && run->data[s] == run->quote, len = end[i] - s - 2 * q;
+		sp.end[i] = end[i] - q;
+		sp.len[i] = len;
+		flags |= cell_flags(len, q, &sp.null[i]);
+	}
+	return flags;
 }
 
-static unsigned date_avx2(const char *data, const struct cell_ref *ref, const uint8_t *null, uint32_t n, int64_t *out)
+static unsigned i64_avx2(const char *data, struct csv_spans s, uint32_t n, bool is_int, int64_t *out)
 {
-	return date_column(data, ref, null, n, out);
+	return is_int ? i64_cells(data, s, n, true, out) : i64_cells(data, s, n, false, out);
 }
 
-const struct csv_kernels csv_kernels_avx2 = {SIMD_AVX2, index_avx2, cells_avx2, i64_avx2, f64_avx2, date_avx2};
+static unsigned f64_avx2(const char *data, struct csv_spans s, uint32_t n, double *out)
+{
+	return f64_cells(data, s, n, out);
+}
+
+const struct csv_kernels csv_kernels_avx2 = {
+	.level = SIMD_AVX2, .index = index_avx2, .columns = columns_x86, .texts = texts_avx2, .spans = spans_avx2,
+	.i64 = i64_avx2, .f64 = f64_avx2, .date = date_cells,
+};

@@ -42,6 +42,15 @@ struct csv_run {
 	bool quotes;             /* some of them may have quoted cells */
 	char quote;
 	bool cr;                 /* take a CR away from the last cell */
+	uint32_t *ends;          /* the marks again, a column behind the other: ends[col * stride + row] */
+	size_t stride;
+};
+
+/* A column's cells for number kernels: where each ends, and its length; 8 entries behind the last are readable, the
+ * ends harmless. */
+struct csv_spans {
+	uint32_t *end, *len;
+	uint8_t *null;
 };
 
 /* What a column kernel found; 0 is the plain case. */
@@ -49,17 +58,22 @@ struct csv_run {
 #define CSV_EMPTY 2u     /* a quoted empty cell */
 #define CSV_BAD 4u       /* something is no value: nothing in the column is to be trusted */
 
+/* Entries that kernels may write behind the last row of a run. */
+#define CSV_ROW_SLACK 16u
+
 struct csv_kernels {
 	enum simd_level level;
 	/* From ix->at to end (a multiple of 64 bytes further, or the end of what is there), or until bad is set. */
 	void (*index)(struct csv_index *ix, const char *data, size_t end);
-	/* Cells of a column without their quotes. null[r]: unquoted and empty. Writes up to 16 entries behind n. */
-	unsigned (*cells)(const struct csv_run *run, uint32_t col, struct cell_ref *ref, uint8_t *null);
+	/* Fill ends, which has room for ncol * stride + CSV_ROW_SLACK entries and one before; NULL: not needed. */
+	void (*columns)(const struct csv_run *run);
+	/* Cells of a column without their quotes. null[r]: unquoted and empty. */
+	unsigned (*texts)(const struct csv_run *run, uint32_t col, struct cell_ref *ref, uint8_t *null);
+	unsigned (*spans)(const struct csv_run *run, uint32_t col, struct csv_spans s);
 	/* Typed values of cells; those with null[r] become 0. CSV_BAD or 0. */
-	unsigned (*i64)(const char *data, const struct cell_ref *ref, const uint8_t *null, uint32_t n, bool is_int,
-			int64_t *out);
-	unsigned (*f64)(const char *data, const struct cell_ref *ref, const uint8_t *null, uint32_t n, double *out);
-	unsigned (*date)(const char *data, const struct cell_ref *ref, const uint8_t *null, uint32_t n, int64_t *out);
+	unsigned (*i64)(const char *data, struct csv_spans s, uint32_t n, bool is_int, int64_t *out);
+	unsigned (*f64)(const char *data, struct csv_spans s, uint32_t n, double *out);
+	unsigned (*date)(const char *data, struct csv_spans s, uint32_t n, int64_t *out);
 };
 
 extern const struct csv_kernels csv_kernels_portable, csv_kernels_avx2, csv_kernels_avx512;

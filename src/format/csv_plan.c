@@ -102,8 +102,10 @@ enum err_code reader_new(const struct csv_plan *plan, const struct csv_options *
 	r->line = 1;
 	r->column = arena_array(&r->arena, plan->schema->nfields + 1, sizeof *r->column);
 	r->row_defects = arena_alloc(&r->arena, BATCH_ROWS_MAX);
-	r->refs = arena_array(&r->arena, CSV_RUN_MAX + 16, sizeof *r->refs);
-	enum err_code rc = r->column && r->row_defects && r->refs ? plan_null_words(r, d, e) : err_oom(e);
+	r->refs = arena_array(&r->arena, CSV_RUN_MAX + CSV_ROW_SLACK, sizeof *r->refs);
+	r->spans.end = arena_array(&r->arena, CSV_RUN_MAX + CSV_ROW_SLACK, sizeof(uint32_t));
+	r->spans.len = arena_array(&r->arena, CSV_RUN_MAX + CSV_ROW_SLACK, sizeof(uint32_t));
+	enum err_code rc = r->column && r->row_defects && r->refs && r->spans.end && r->spans.len ? plan_null_words(r, d, e) : err_oom(e);
 	if (rc) {
 		csv_close(r);
 		return rc;
@@ -117,13 +119,16 @@ enum err_code reader_new(const struct csv_plan *plan, const struct csv_options *
 static enum err_code make_index(struct csv_reader *r, struct err *e)
 {
 	size_t nl = CSV_WINDOW + CSV_INDEX_SLACK, mark = r->layout.ncol + nl + 64, dq = CSV_DQ_PENDING + nl;
-	r->lists = malloc((64 + mark + nl + dq) * sizeof *r->lists);
+	/* a run has no more marks than the list, and some slack in each column (see take_run) */
+	size_t ends = mark + r->layout.ncol * 32 + 64;
+	r->lists = malloc((64 + mark + nl + dq + ends) * sizeof *r->lists);
 	if (!r->lists)
 		return err_oom(e);
 	r->ix = (struct csv_index){.sep = r->rules.sep, .quote = r->rules.quote, .newline = r->rules.newline,
 				   .escape = r->rules.escape, .quotes = r->rules.quotes, .mark = r->lists + 64};
 	r->ix.nl = r->ix.mark + mark;
 	r->ix.dq = r->ix.nl + nl;
+	r->ends = r->ix.dq + dq + 32;
 	return ERR_OK;
 }
 

@@ -100,18 +100,26 @@ static void index_portable(struct csv_index *ix, const char *data, size_t end)
 	}
 }
 
-static unsigned cells_portable(const struct csv_run *run, uint32_t col, struct cell_ref *ref, uint8_t *null)
+/* The cell of a column at its marks, without quotes; true when it had some. */
+static bool bare_cell(const struct csv_run *run, const uint32_t *m, bool cr, uint32_t *s, uint32_t *e)
+{
+	*s = m[-1] + 1;
+	*e = m[0];
+	if (cr && *e > *s && run->data[*e - 1] == '\r')
+		(*e)--;
+	bool quoted = run->quotes && *e > *s && run->data[*s] == run->quote;
+	*s += quoted;
+	*e -= quoted;
+	return quoted;
+}
+
+static unsigned texts_portable(const struct csv_run *run, uint32_t col, struct cell_ref *ref, uint8_t *null)
 {
 	const uint32_t *m = run->mark + col;
-	bool cr = run->cr && col == run->ncol - 1;
 	unsigned flags = 0;
 	for (uint32_t i = 0; i < run->n; i++, m += run->ncol) {
-		uint32_t s = m[-1] + 1, e = m[0];
-		if (cr && e > s && run->data[e - 1] == '\r')
-			e--;
-		bool quoted = run->quotes && e > s && run->data[s] == run->quote;
-		s += quoted;
-		e -= quoted;
+		uint32_t s, e;
+		bool quoted = bare_cell(run, m, run->cr && col == run->ncol - 1, &s, &e);
 		ref[i] = (struct cell_ref){s, e - s};
 		null[i] = e == s && !quoted;
 		if (e == s)
@@ -120,13 +128,28 @@ static unsigned cells_portable(const struct csv_run *run, uint32_t col, struct c
 	return flags;
 }
 
-static unsigned i64_portable(const char *data, const struct cell_ref *ref, const uint8_t *null, uint32_t n, bool is_int,
-			     int64_t *out)
+static unsigned spans_portable(const struct csv_run *run, uint32_t col, struct csv_spans sp)
+{
+	const uint32_t *m = run->mark + col;
+	unsigned flags = 0;
+	for (uint32_t i = 0; i < run->n; i++, m += run->ncol) {
+		uint32_t s, e;
+		bool quoted = bare_cell(run, m, run->cr && col == run->ncol - 1, &s, &e);
+		sp.end[i] = e;
+		sp.len[i] = e - s;
+		sp.null[i] = e == s && !quoted;
+		if (e == s)
+			flags |= quoted ? CSV_EMPTY : CSV_NULL;
+	}
+	return flags;
+}
+
+static unsigned i64_portable(const char *data, struct csv_spans s, uint32_t n, bool is_int, int64_t *out)
 {
 	bool range;
 	for (uint32_t i = 0; i < n; i++) {
 		out[i] = 0;
-		if (!null[i] && !parse_i64(data + ref[i].off, ref[i].len, &out[i], &range))
+		if (!s.null[i] && !parse_i64(data + s.end[i] - s.len[i], s.len[i], &out[i], &range))
 			return CSV_BAD;
 		if (is_int && (out[i] < INT32_MIN || out[i] > INT32_MAX))
 			return CSV_BAD;
@@ -134,27 +157,28 @@ static unsigned i64_portable(const char *data, const struct cell_ref *ref, const
 	return 0;
 }
 
-static unsigned f64_portable(const char *data, const struct cell_ref *ref, const uint8_t *null, uint32_t n, double *out)
+static unsigned f64_portable(const char *data, struct csv_spans s, uint32_t n, double *out)
 {
 	bool range;
 	for (uint32_t i = 0; i < n; i++) {
 		out[i] = 0;
-		if (!null[i] && !parse_f64(data + ref[i].off, ref[i].len, &out[i], &range))
+		if (!s.null[i] && !parse_f64(data + s.end[i] - s.len[i], s.len[i], &out[i], &range))
 			return CSV_BAD;
 	}
 	return 0;
 }
 
-static unsigned date_portable(const char *data, const struct cell_ref *ref, const uint8_t *null, uint32_t n, int64_t *out)
+static unsigned date_portable(const char *data, struct csv_spans s, uint32_t n, int64_t *out)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		out[i] = 0;
-		if (!null[i] && !date_parse(data + ref[i].off, ref[i].len, &out[i]))
+		if (!s.null[i] && !date_parse(data + s.end[i] - s.len[i], s.len[i], &out[i]))
 			return CSV_BAD;
 	}
 	return 0;
 }
 
 const struct csv_kernels csv_kernels_portable = {
-	SIMD_PORTABLE, index_portable, cells_portable, i64_portable, f64_portable, date_portable,
+	.level = SIMD_PORTABLE, .index = index_portable, .texts = texts_portable, .spans = spans_portable,
+	.i64 = i64_portable, .f64 = f64_portable, .date = date_portable,
 };

@@ -61,7 +61,9 @@ struct csv_reader {
 	uint64_t window_full_at;        /* decoded offset from where quotes may be open for max_row again */
 	bool skipping;                  /* in a record that is too long */
 	struct csv_cell *cells;         /* of one record */
-	struct cell_ref *refs;          /* of one column of a run */
+	struct cell_ref *refs;          /* of one column of a run ... */
+	struct csv_spans spans;         /* ... for numbers; null belongs to the column */
+	uint32_t *ends;                 /* of all columns of a run */
 	uint8_t *row_defects;           /* per row of the batch */
 	struct csv_warning *warnings;
 	uint32_t nwarnings;

@@ -108,45 +108,61 @@ static unsigned to_float(double *d, uint32_t n)
 	return bad ? CSV_BAD : 0;
 }
 
-static unsigned convert_column(struct csv_reader *r, struct batch *b, uint32_t f, const struct csv_run *run)
+/* Cells as spans become refs, for what wants those. */
+static void refs_of_spans(struct csv_reader *r, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		r->refs[i] = (struct cell_ref){r->spans.end[i] - r->spans.len[i], r->spans.len[i]};
+}
+
+static enum err_code take_text(struct csv_reader *r, struct batch *b, uint32_t f, const struct csv_run *run, struct err *e)
+{
+	struct column *col = &b->col[f];
+	bool plain = r->column[f].kind == COLUMN_TEXT;
+	struct cell_ref *ref = plain ? col->ref + b->nrow : r->refs;
+	unsigned flags = r->k->texts(run, (uint32_t)r->layout.column_of[f], ref, col->null + b->nrow);
+	if (r->nnull_word && mark_null_words(r, b->data, ref, col->null + b->nrow, run->n))
+		flags |= CSV_NULL;
+	if (!plain)
+		flags |= CSV_BAD;   /* each cell for itself */
+	col->any_null = col->any_null || (flags & CSV_NULL);
+	return flags & r->column[f].look ? second_look(r, b, f, run, flags, e) : ERR_OK;
+}
+
+static enum err_code take_number(struct csv_reader *r, struct batch *b, uint32_t f, const struct csv_run *run,
+				 struct err *e)
 {
 	const struct csv_kernels *k = r->k;
 	struct column *col = &b->col[f];
 	uint32_t at = b->nrow, n = run->n;
-	uint8_t *null = col->null + at;
-	switch (r->column[f].kind) {
-	case COLUMN_INT:
-		return k->i64(b->data, r->refs, null, n, true, col->i64 + at);
-	case COLUMN_LONG:
-		return k->i64(b->data, r->refs, null, n, false, col->i64 + at);
-	case COLUMN_DOUBLE: {
-		unsigned bad = k->f64(b->data, r->refs, null, n, col->f64 + at);
-		if (!bad && r->schema->fields[f].type == AVRO_T_FLOAT)
-			bad = to_float(col->f64 + at, n);
-		return bad;
+	struct csv_spans s = {r->spans.end, r->spans.len, col->null + at};
+	unsigned flags = k->spans(run, (uint32_t)r->layout.column_of[f], s);
+	if (r->nnull_word) {
+		refs_of_spans(r, n);
+		flags |= mark_null_words(r, b->data, r->refs, s.null, n) ? CSV_NULL : 0;
 	}
-	case COLUMN_DATE:
-		return k->date(b->data, r->refs, null, n, col->i64 + at);
-	case COLUMN_OTHER:
-		return CSV_BAD;   /* each cell for itself */
-	default:
-		return 0;
+	enum column_kind kind = r->column[f].kind;
+	if (kind == COLUMN_DOUBLE) {
+		flags |= k->f64(b->data, s, n, col->f64 + at);
+		if (!(flags & CSV_BAD) && r->schema->fields[f].type == AVRO_T_FLOAT)
+			flags |= to_float(col->f64 + at, n);
+	} else if (kind == COLUMN_DATE) {
+		flags |= k->date(b->data, s, n, col->i64 + at);
+	} else {
+		flags |= k->i64(b->data, s, n, kind == COLUMN_INT, col->i64 + at);
 	}
+	col->any_null = col->any_null || (flags & CSV_NULL);
+	if (!(flags & r->column[f].look))
+		return ERR_OK;
+	refs_of_spans(r, n);
+	return second_look(r, b, f, run, flags, e);
 }
 
 static enum err_code take_column(struct csv_reader *r, struct batch *b, uint32_t f, const struct csv_run *run,
 				 struct err *e)
 {
-	struct column *col = &b->col[f];
-	const struct column_plan *p = &r->column[f];
-	struct cell_ref *ref = p->kind == COLUMN_TEXT ? col->ref + b->nrow : r->refs;
-	uint8_t *null = col->null + b->nrow;
-	unsigned flags = r->k->cells(run, (uint32_t)r->layout.column_of[f], ref, null);
-	if (r->nnull_word && mark_null_words(r, b->data, ref, null, run->n))
-		flags |= CSV_NULL;
-	flags |= convert_column(r, b, f, run);
-	col->any_null = col->any_null || (flags & CSV_NULL);
-	return flags & p->look ? second_look(r, b, f, run, flags, e) : ERR_OK;
+	enum column_kind kind = r->column[f].kind;
+	return kind == COLUMN_TEXT || kind == COLUMN_OTHER ? take_text(r, b, f, run, e) : take_number(r, b, f, run, e);
 }
 
 /* The cell with the doubled quotes dq[0..ndq): a copy with one each, in scratch. */
@@ -199,6 +215,10 @@ enum err_code take_run(struct csv_reader *r, struct batch *b, uint32_t n, uint32
 	*ret_n = run.n;
 	if (!run.n)
 		return ERR_OK;
+	run.ends = r->ends;
+	run.stride = ((run.n + 7) & ~(size_t)7) + CSV_ROW_SLACK;
+	if (r->k->columns)
+		r->k->columns(&run);
 	take_raw(r, b, run.n);
 	for (uint32_t f = 0; f < r->schema->nfields; f++) {
 		enum err_code rc = r->layout.column_of[f] >= 0 ? take_column(r, b, f, &run, e) : ERR_OK;

@@ -32,7 +32,7 @@ ALWAYS_INLINE uint64_t digits16(__m128i v)
 	return (x & 0xffffffff) * 100000000u + (x >> 32);
 }
 
-/* keep_last[16 - n ...]: a mask of the last n bytes. */
+/* The last n of 16 bytes. */
 static const uint8_t keep_table[32] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 				       255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
 
@@ -41,44 +41,63 @@ ALWAYS_INLINE __m128i keep_last(uint32_t n)
 	return _mm_loadu_si128((const __m128i *)(const void *)(keep_table + n));
 }
 
-ALWAYS_INLINE bool any_above_9(__m128i v)
+/* The 16 bytes before end. */
+ALWAYS_INLINE __m128i tail16(const char *data, uint32_t end)
 {
-	__m128i over = _mm_subs_epu8(v, _mm_set1_epi8(9));
-	return !_mm_testz_si128(over, over);
+	return _mm_loadu_si128((const __m128i *)(const void *)(data + (int64_t)end - 16));
 }
 
-/* One integer of a cell that is not null; false: look again (or 17 digits and more, or a plus sign). */
-ALWAYS_INLINE bool i64_one(const char *data, struct cell_ref c, uint64_t limit, int64_t *out)
+/* How far the bytes are above 9. */
+ALWAYS_INLINE __m128i above_9(__m128i v)
 {
-	uint32_t neg = c.len && data[c.off] == '-', len = c.len - neg;
-	if (__builtin_expect(len - 1 > 15, 0)) {
-		bool range;
-		return parse_i64(data + c.off, c.len, out, &range) && limit == INT64_MAX;
+	return _mm_subs_epu8(v, _mm_set1_epi8(9));
+}
+
+ALWAYS_INLINE bool is_zero(__m128i v)
+{
+	return _mm_testz_si128(v, v);
+}
+
+/* Integers one at a time: errors are gathered and looked at once. 17 characters and more, and plus signs, are for
+ * parse_i64. */
+ALWAYS_INLINE unsigned i64_cells(const char *data, struct csv_spans s, uint32_t n, bool is_int, int64_t *out)
+{
+	uint64_t limit = is_int ? INT32_MAX : INT64_MAX, over = 0;
+	__m128i wrong = _mm_setzero_si128();
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t end = s.end[i], len0 = s.null[i] ? 0 : s.len[i];
+		uint32_t neg = len0 && data[end - len0] == '-', len = len0 - neg;
+		if (__builtin_expect(len > 16, 0)) {
+			bool range;
+			over |= !parse_i64(data + end - len0, len0, &out[i], &range) || is_int;
+			continue;
+		}
+		__m128i x = _mm_and_si128(_mm_sub_epi8(tail16(data, end), _mm_set1_epi8('0')), keep_last(len));
+		uint64_t v = digits16(x);
+		wrong = _mm_or_si128(wrong, above_9(x));
+		/* no digit at all is no number, but for null */
+		over |= (v > limit + neg) | ((len == 0) & !s.null[i]);
+		out[i] = (int64_t)((v ^ -(uint64_t)neg) + neg);
 	}
-	__m128i x = _mm_loadu_si128((const __m128i *)(const void *)(data + (int64_t)c.off + c.len - 16));
-	x = _mm_and_si128(_mm_sub_epi8(x, _mm_set1_epi8('0')), keep_last(len));
-	uint64_t v = digits16(x);
-	*out = (int64_t)((v ^ -(uint64_t)neg) + neg);
-	return !any_above_9(x) && v <= limit + neg;
+	return over || !is_zero(wrong) ? CSV_BAD : 0;
 }
 
-/* dot_shuffle[t]: takes byte t out and moves those before it one up. */
+/* Without byte t: those before it move one up, a zero comes in. */
 ALWAYS_INLINE __m128i without_byte(__m128i x, unsigned t)
 {
 	const __m128i iota = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-	__m128i up = _mm_cmpgt_epi8(iota, _mm_set1_epi8((char)t));
-	/* index i where i > t, else i - 1; -1 gives zero */
-	return _mm_shuffle_epi8(x, _mm_sub_epi8(iota, _mm_andnot_si128(up, _mm_set1_epi8(1))));
+	__m128i behind = _mm_cmpgt_epi8(iota, _mm_set1_epi8((char)t));
+	return _mm_shuffle_epi8(x, _mm_sub_epi8(iota, _mm_andnot_si128(behind, _mm_set1_epi8(1))));
 }
 
 /* One double of at most 16 characters without exponent, by Clinger's exact case; false: parse_f64. */
-ALWAYS_INLINE bool f64_one(const char *data, struct cell_ref c, double *out)
+ALWAYS_INLINE bool f64_one(const char *data, uint32_t end, uint32_t len, double *out)
 {
-	uint32_t neg = c.len && data[c.off] == '-', len = c.len - neg;
+	uint32_t neg = len && data[end - len] == '-';
+	len -= neg;
 	if (len - 1 > 15)
 		return false;
-	__m128i x = _mm_loadu_si128((const __m128i *)(const void *)(data + (int64_t)c.off + c.len - 16));
-	__m128i keep = keep_last(len);
+	__m128i x = tail16(data, end), keep = keep_last(len);
 	unsigned dots = (unsigned)_mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('.')), keep));
 	unsigned frac = 0;
 	x = _mm_and_si128(_mm_sub_epi8(x, _mm_set1_epi8('0')), keep);
@@ -90,14 +109,27 @@ ALWAYS_INLINE bool f64_one(const char *data, struct cell_ref c, double *out)
 			return false;
 	}
 	uint64_t v = digits16(x);
-	if (any_above_9(x) || v > UINT64_C(1) << 53)
+	if (!is_zero(above_9(x)) || v > UINT64_C(1) << 53)
 		return false;
 	double d = (double)(int64_t)v / pow10_exact[frac];
 	*out = neg ? -d : d;
 	return true;
 }
 
-/* "YYYY-MM-DD": digits less '0' and dashes less '-' are small numbers, in bytes 0-9 of two words. */
+ALWAYS_INLINE unsigned f64_cells(const char *data, struct csv_spans s, uint32_t n, double *out)
+{
+	bool range;
+	for (uint32_t i = 0; i < n; i++) {
+		if (s.null[i])
+			out[i] = 0;
+		else if (!f64_one(data, s.end[i], s.len[i], &out[i]) &&
+			 !parse_f64(data + s.end[i] - s.len[i], s.len[i], &out[i], &range))
+			return CSV_BAD;
+	}
+	return 0;
+}
+
+/* "YYYY-MM-DD": XOR with "0000-00-" and "00" leaves digits as small numbers and dashes as zero. */
 ALWAYS_INLINE bool date_one(const char *p, int64_t *out)
 {
 	uint64_t a, t;
@@ -106,7 +138,6 @@ ALWAYS_INLINE bool date_one(const char *p, int64_t *out)
 	memcpy(&b, p + 8, 2);
 	t = a ^ UINT64_C(0x2d30302d30303030);
 	unsigned e = b ^ 0x3030u;
-	/* digits at most 9, dashes exactly */
 	uint64_t over = (t + UINT64_C(0x0076760076767676)) | t;
 	if ((over & UINT64_C(0x8080808080808080)) || (t & UINT64_C(0xff0000ff00000000)) ||
 	    (((e + 0x7676u) | e) & 0x8080u))
@@ -120,17 +151,16 @@ ALWAYS_INLINE bool date_one(const char *p, int64_t *out)
 	return true;
 }
 
-ALWAYS_INLINE unsigned date_column(const char *data, const struct cell_ref *ref, const uint8_t *null, uint32_t n,
-				   int64_t *out)
+static unsigned date_cells(const char *data, struct csv_spans s, uint32_t n, int64_t *out)
 {
 	char last[10] = "";
 	int64_t days = 0;
 	for (uint32_t i = 0; i < n; i++) {
-		const char *p = data + ref[i].off;
+		const char *p = data + s.end[i] - s.len[i];
 		out[i] = 0;
-		if (null[i])
+		if (s.null[i])
 			continue;
-		if (ref[i].len != 10)
+		if (s.len[i] != 10)
 			return CSV_BAD;
 		/* files are often in the order of their dates */
 		if (memcmp(p, last, 10) != 0) {
@@ -143,61 +173,82 @@ ALWAYS_INLINE unsigned date_column(const char *data, const struct cell_ref *ref,
 	return 0;
 }
 
-ALWAYS_INLINE unsigned f64_cells(const char *data, const struct cell_ref *ref, const uint8_t *null, uint32_t n, double *out)
+/* ---- marks, record by record, to ends, column by column */
+
+ALWAYS_INLINE __m256i load_marks(const uint32_t *m)
 {
-	bool range;
-	for (uint32_t i = 0; i < n; i++) {
-		if (null[i])
-			out[i] = 0;
-		else if (!f64_one(data, ref[i], &out[i]) && !parse_f64(data + ref[i].off, ref[i].len, &out[i], &range))
-			return CSV_BAD;
-	}
-	return 0;
+	return _mm256_loadu_si256((const __m256i *)(const void *)m);
 }
 
-ALWAYS_INLINE unsigned i64_cells(const char *data, const struct cell_ref *ref, const uint8_t *null, uint32_t n, bool is_int,
-				 int64_t *out)
+/* Eight records' marks of up to eight columns, as an 8 x 8 transposition. */
+ALWAYS_INLINE void turn_8x8(const uint32_t *m, uint32_t ncol, uint32_t *out, size_t stride, uint32_t width)
 {
-	uint64_t limit = is_int ? INT32_MAX : INT64_MAX;
-	bool ok = true;
-	for (uint32_t i = 0; i < n; i++) {
-		if (null[i])
-			out[i] = 0;
-		else
-			ok &= i64_one(data, ref[i], limit, &out[i]);
+	__m256i a[8], b[8];
+	for (unsigned i = 0; i < 8; i++)
+		a[i] = load_marks(m + (size_t)i * ncol);
+	for (unsigned i = 0; i < 8; i += 2) {
+		b[i] = _mm256_unpacklo_epi32(a[i], a[i + 1]);
+		b[i + 1] = _mm256_unpackhi_epi32(a[i], a[i + 1]);
 	}
-	return ok ? 0 : CSV_BAD;
+	for (unsigned i = 0; i < 8; i += 4) {
+		a[i] = _mm256_unpacklo_epi64(b[i], b[i + 2]);
+		a[i + 1] = _mm256_unpackhi_epi64(b[i], b[i + 2]);
+		a[i + 2] = _mm256_unpacklo_epi64(b[i + 1], b[i + 3]);
+		a[i + 3] = _mm256_unpackhi_epi64(b[i + 1], b[i + 3]);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		b[i] = _mm256_permute2x128_si256(a[i], a[i + 4], 0x20);
+		b[i + 4] = _mm256_permute2x128_si256(a[i], a[i + 4], 0x31);
+	}
+	for (uint32_t i = 0; i < 8 && i < width; i++)
+		_mm256_storeu_si256((__m256i *)(void *)(out + i * stride), b[i]);
 }
 
-/* cells() with what is constant for the run and column taken out of the loop. */
-ALWAYS_INLINE unsigned cells_loop(const struct csv_run *run, uint32_t col, struct cell_ref *ref, uint8_t *null, bool quotes,
-				  bool cr)
+/* The index lists have CSV_INDEX_SLACK behind them, so that eight columns may be loaded where fewer are left. */
+static void columns_x86(const struct csv_run *run)
 {
-	const uint32_t *m = run->mark + col;
-	unsigned nulls = 0, empties = 0;
-	for (uint32_t i = 0; i < run->n; i++, m += run->ncol) {
-		uint32_t s = m[-1] + 1, e = m[0], q = 0;
-		if (cr)
-			e -= e > s && run->data[e - 1] == '\r';
-		if (quotes) {
-			q = e > s && run->data[s] == run->quote;
-			s += q;
-			e -= q;
-		}
-		ref[i] = (struct cell_ref){s, e - s};
-		unsigned none = e == s;
-		null[i] = (uint8_t)(none & ~q);
-		nulls |= none & ~q;
-		empties |= none & q;
+	uint32_t n = run->n, ncol = run->ncol, whole = n & ~7u;
+	for (uint32_t r = 0; r < whole; r += 8)
+		for (uint32_t c = 0; c < ncol; c += 8)
+			turn_8x8(run->mark + (size_t)r * ncol + c, ncol, run->ends + c * run->stride + r, run->stride,
+				 ncol - c);
+	for (uint32_t c = 0; c < ncol; c++) {
+		uint32_t *out = run->ends + c * run->stride;
+		for (uint32_t r = whole; r < n; r++)
+			out[r] = run->mark[(size_t)r * ncol + c];
+		/* kernels read ahead: zero is a place that can be read */
+		for (uint32_t r = n; r < n + CSV_ROW_SLACK; r++)
+			out[r] = 0;
 	}
-	return (nulls ? CSV_NULL : 0) | (empties ? CSV_EMPTY : 0);
+	/* before the first record's last mark: where the record before ended */
+	run->ends[(size_t)(ncol - 1) * run->stride - 1] = run->mark[-1];
 }
 
-ALWAYS_INLINE unsigned cells_column(const struct csv_run *run, uint32_t col, struct cell_ref *ref, uint8_t *null)
+/* Where the cells of a column end, and where those of the column before it did. */
+ALWAYS_INLINE const uint32_t *ends_of(const struct csv_run *run, uint32_t col)
 {
-	if (run->cr && col == run->ncol - 1)
-		return cells_loop(run, col, ref, null, run->quotes, true);
-	return run->quotes ? cells_loop(run, col, ref, null, true, false) : cells_loop(run, col, ref, null, false, false);
+	return run->ends + (size_t)col * run->stride;
+}
+
+ALWAYS_INLINE const uint32_t *ends_before(const struct csv_run *run, uint32_t col)
+{
+	return col ? ends_of(run, col - 1) : ends_of(run, run->ncol - 1) - 1;
+}
+
+/* Which cells begin with a quote: 0 or 1 each, and some more. */
+ALWAYS_INLINE void quoted_cells(const struct csv_run *run, const uint32_t *before, uint8_t *quoted)
+{
+	for (uint32_t i = 0; i < run->n; i++)
+		quoted[i] = run->data[before[i] + 1] == run->quote;
+}
+
+/* The last column of lines that may end in CR LF: that CR is no part of the cell. */
+ALWAYS_INLINE void without_cr(const struct csv_run *run, const uint32_t *before, const uint32_t *end, uint32_t *out)
+{
+	for (uint32_t i = 0; i < run->n; i++)
+		out[i] = end[i] - (end[i] > before[i] + 1 && run->data[end[i] - 1] == '\r');
+	for (uint32_t i = run->n; i < run->n + CSV_ROW_SLACK; i++)
+		out[i] = 0;
 }
 
 /*
