@@ -91,8 +91,8 @@ def test_config_shows_where_values_come_from(tmp_path):
 
 JSON_VERBS = [
     ("files",), ("files", "client_b"), ("status",), ("tenant", "list"), ("tenant", "show", "client_a"), ("runs",),
-    ("quarantine", "list", "client_b"), ("schedule", "preview", "client_b"), ("ledger", "check"), ("config", "show"),
-    ("query", "client_b", "SELECT 1 AS one"),
+    ("quarantine", "list", "client_b"), ("schedule", "preview", "client_b"), ("ledger", "check", "client_b"), ("config", "show"),
+    ("query", "client_b", "SELECT 1 AS one"), ("runs", "show", "r1"),
 ]
 
 
