@@ -232,13 +232,36 @@ static void reader_give(struct ledger *l, int i)
 	pthread_mutex_unlock(&l->read_lock);
 }
 
+static int reader_index(struct ledger *l, const struct db *d)
+{
+	int i = 0;
+	pthread_mutex_lock(&l->read_lock);
+	while (l->reader[i] != d)
+		i++;
+	pthread_mutex_unlock(&l->read_lock);
+	return i;
+}
+
+/* Opened on first use; who holds the place is alone with it, but others look through the list. */
+static enum err_code reader_open(struct ledger *l, int i, struct err *e)
+{
+	struct db *d;
+	if (l->reader[i])
+		return ERR_OK;
+	enum err_code code = db_open(l->path, &ledger_format, DB_READ, &d, e);
+	if (code)
+		return code;
+	pthread_mutex_lock(&l->read_lock);
+	l->reader[i] = d;
+	pthread_mutex_unlock(&l->read_lock);
+	return ERR_OK;
+}
+
 enum err_code rd_begin(struct catalog *c, struct db **ret, struct err *e)
 {
 	struct ledger *l = c->ledger;
 	int i = reader_take(l);
-	enum err_code code = ERR_OK;
-	if (!l->reader[i])
-		code = db_open(l->path, &ledger_format, DB_READ, &l->reader[i], e);
+	enum err_code code = reader_open(l, i, e);
 	if (!code)
 		code = db_exec(l->reader[i], e, "BEGIN", "");
 	if (code)
@@ -253,10 +276,7 @@ enum err_code rd_end(struct catalog *c, struct db *d, enum err_code code)
 	struct ledger *l = c->ledger;
 	db_reset_all(d);
 	sqlite3_exec(d->h, "ROLLBACK", NULL, NULL, NULL);
-	for (int i = 0; i < LEDGER_READERS; i++) {
-		if (l->reader[i] == d)
-			reader_give(l, i);
-	}
+	reader_give(l, reader_index(l, d));
 	return code;
 }
 

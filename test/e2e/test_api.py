@@ -797,3 +797,83 @@ def test_cli_completion(tenants):
         assert "upload" in text and "data-file" in text
     assert tenants.cli("completion", "tenants").stdout.split() == ["client_a", "client_b"]
     tenants.cli("completion", "tcsh", code=64)
+
+
+# ---- runs, quarantine and jobs
+
+def wait_job(platform, job):
+    assert job.status == 202 and job.headers["Location"].endswith(job.json["id"]), job
+    done = wait_until(lambda: (j := platform.get(f"/v1/jobs/{job.json['id']}").json)["state"] in ("done", "failed") and j,
+                      30, "the job's end")
+    assert done["state"] == "done", done
+    return done["result"]
+
+
+def test_runs_quarantine_and_jobs_over_rest(tenants):
+    source = ROOT / "examples/client_a" / ONU
+    id = tenants.upload("client_a", (ONU, source.read_bytes())).json["files"][0]["id"]
+    started = tenants.call("POST", "/v1/tenants/client_a/run")
+    assert started.status == 202 and started.json["started"]
+    run = started.json["run"]
+    entry = tenants.wait_for_file(id, "delivered")
+    assert entry["run"] == run
+    whats = [e["what"] for e in entry["events"]]
+    assert whats[0] == "received" and whats[-1] == "delivered" and {"staged", "assigned", "processed"} <= set(whats)
+    detail = tenants.get(f"/v1/runs/{run}").json
+    assert detail["state"] == "succeeded" and [f["id"] for f in detail["files"]] == [id]
+    output = detail["outputs"][0]
+    assert output["records"] == output["accepted"] + output["rejected"] and output["rejected"] == 1
+    assert output["accepted"] == output["delivered"] + output["refused_by_sink"]
+    assert run in [r["id"] for r in tenants.get("/v1/runs?tenant=client_a").json["runs"]]
+    assert tenants.get(f"/v1/runs/{run}/output").status in (200, 404)
+    problem(tenants.get("/v1/runs/r999"), 404)
+
+    page = tenants.get("/v1/quarantine?tenant=client_a").json
+    assert len(page["records"]) == 1 and page["next"] is None
+    record = page["records"][0]
+    assert "222277164261810113006" in record["raw"] and record["rule"] == "type" and record["line"] == 2
+    assert sum(c["open"] for c in page["counts"]) == 1
+    assert tenants.get("/v1/quarantine?tenant=client_a&rule=nothing").json["records"] == []
+    problem(tenants.get("/v1/quarantine"), 400)
+    assert tenants.get("/v1/quarantine?tenant=client_b").json["records"] == []
+
+    proposal = wait_job(tenants, tenants.call("POST", "/v1/tenants/client_a/proposal"))
+    changed = {c["field"]: c["to"] for c in proposal["changes"]}
+    assert changed["IFINDEX"] == "long" and changed["ONUID"] == "string"
+    documents = {"data_file": proposal["data_file"],
+                 "agreement": (ROOT / "examples/client_a/service-agreement.json").read_text()}
+    preview = wait_job(tenants, tenants.call("POST", "/v1/tenants/client_a/preview", documents))
+    assert preview["would_pass"] == 1
+    put = tenants.call("PUT", "/v1/tenants/client_a", documents).json
+    assert put["changed"] and put["version"] == 2
+    replay = wait_job(tenants, tenants.call("POST", "/v1/tenants/client_a/quarantine/replay", {"rule": "type"}))
+    assert replay["delivered"] == 1
+    rows = select(tenants.coredms("client_a", "mysimbdp_coredms"), "SELECT ONUID FROM analytics WHERE IFINDEX = 6828878457269")
+    assert rows == [("222277164261810113006",)]
+    values = samples(tenants.get("/metrics").body.decode())
+    assert values['mysimbdp_rows_quarantined_total{tenant="client_a"}'] == 1
+    assert values['mysimbdp_rows_replayed_total{tenant="client_a"}'] == 1
+    assert values['mysimbdp_ledger_imbalance_rows{tenant="client_a"}'] == 0
+    problem(tenants.call("POST", "/v1/tenants/client_a/quarantine/replay", {"rul": "type"}), 400)
+    problem(tenants.call("POST", "/v1/tenants/client_a/preview", {"data_file": "{", "agreement": "{}"}), 422)
+    problem(tenants.get("/v1/jobs/j999"), 404)
+    token = tenants.call("POST", "/v1/tenants/client_b/token").json["token"]
+    problem(tenants.get(f"/v1/runs/{run}", token=token), 404)
+    problem(tenants.get(f"/v1/runs/{run}/output", token=token), 404)
+    problem(tenants.get("/v1/jobs/j1", token=token), 404)
+    assert tenants.get("/v1/runs", token=token).json["runs"] == []
+    problem(tenants.call("DELETE", f"/v1/files/{id}"), 409)
+
+
+def test_cli_propose_preview_change(tenants, tmp_path):
+    tenants.cli("upload", "client_a", ROOT / "examples/client_a" / ONU)
+    tenants.call("POST", "/v1/tenants/client_a/run")
+    wait_until(lambda: listing(tenants, "client_a")[0]["state"] == "delivered", 40, "the delivery")
+    done = tenants.cli("tenant", "propose", "client_a")
+    assert "ONUID" in done.stderr and json.loads(done.stdout)["schema"]["name"] == "analytics"
+    new = tmp_path / "new.json"
+    new.write_text(done.stdout)
+    assert "1 of 1 records would pass" in tenants.cli("tenant", "preview", "client_a", "--data-file", new).stdout
+    assert tenants.cli("tenant", "change", "client_a", "--data-file", new).stdout.startswith("changed")
+    line = tenants.cli("file", ONU).stdout
+    assert "delivered" in line and "rejected" in line
