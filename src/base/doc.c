@@ -150,6 +150,24 @@ static bool no_nuls(struct problems *p, const struct json *v, const char *path)
 	return good;
 }
 
+/* "line 2, column 19: text", as json_parse says it: the place, and the text behind it. */
+static const char *place_read(const char *msg, struct json *at)
+{
+	static const char line[] = "line ", column[] = ", column ";
+	char *end;
+	if (strncmp(msg, line, sizeof line - 1) != 0)
+		return msg;
+	unsigned long l = strtoul(msg + sizeof line - 1, &end, 10);
+	if (strncmp(end, column, sizeof column - 1) != 0)
+		return msg;
+	unsigned long c = strtoul(end + sizeof column - 1, &end, 10);
+	if (strncmp(end, ": ", 2) != 0)
+		return msg;
+	at->line = (uint32_t)l;
+	at->col = (uint32_t)c;
+	return end + 2;
+}
+
 const struct json *doc_parse(struct problems *p, struct span text)
 {
 	struct json *root;
@@ -157,11 +175,8 @@ const struct json *doc_parse(struct problems *p, struct span text)
 	if (json_parse(text, p->arena, &root, &e) == ERR_OK)
 		return no_nuls(p, root, "$") ? root : NULL;
 	struct json at = {0};
-	int skip = 0;
-	if (sscanf(e.msg, "line %u, column %u: %n", &at.line, &at.col, &skip) < 2)
-		skip = 0;
-	problem_add(p, PROBLEM_ERROR, at.line ? &at : NULL, "$", doc_printf(p, "%s", e.msg + skip), "a JSON document",
-		    e.hint);
+	const char *what = place_read(e.msg, &at);
+	problem_add(p, PROBLEM_ERROR, at.line ? &at : NULL, "$", doc_printf(p, "%s", what), "a JSON document", e.hint);
 	return NULL;
 }
 

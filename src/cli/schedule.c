@@ -222,7 +222,7 @@ static enum err_code parse(struct preview *v, struct span text, const char *docu
 
 static enum err_code from_directory(struct preview *v, const char *dir, struct err *e)
 {
-	struct span text;
+	struct span text = {0};
 	const char *path = path_join(v->cli->arena, dir, "service-agreement.json");
 	enum err_code c = path ? file_read(path, DOCUMENT_MAX, v->cli->arena, &text, e) : err_oom(e);
 	if (c)
@@ -235,8 +235,8 @@ static enum err_code from_directory(struct preview *v, const char *dir, struct e
 
 static enum err_code from_platform(struct preview *v, const char *tenant, struct err *e)
 {
-	struct client *client;
-	struct json *answer;
+	struct client *client = NULL;
+	struct json *answer = NULL;
 	enum err_code c = client_open(v->cli, &client, e);
 	if (c)
 		return c;
@@ -315,7 +315,7 @@ static enum err_code run(const struct cli *cli, struct err *e)
 		c = from_directory(&v, what, e);
 	else
 		c = from_platform(&v, what, e);
-	if (c)
+	if (c || !v.agreement)
 		return c;
 	return cli->json ? print_json(&v, e) : print_people(&v, e);
 }

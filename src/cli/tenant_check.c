@@ -70,7 +70,7 @@ static enum err_code check_one(const struct cli *cli, const char *dir, unsigned 
 	if (!cli->json && !cli->quiet) {
 		const struct style *st = style_get(cli->colour_err);
 		fflush(stdout);
-		if (!p.errors)
+		if (!p.errors && d.data_file && d.agreement)
 			summary(&d, stderr);
 		fprintf(stderr, "%s%s%s: %u error%s, %u warning%s\n", p.errors ? st->red : st->green, dir, st->reset,
 			p.errors, p.errors == 1 ? "" : "s", p.warnings, p.warnings == 1 ? "" : "s");
