@@ -6,9 +6,9 @@
  */
 #include "tenant/data_file_csv.h"
 
+#include "format/source.h"
 #include "tenant/data_file.h"
 
-#include <iconv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -71,20 +71,6 @@ static bool char_option(const struct json *root, struct problems *p, const char 
 	return true;
 }
 
-static bool charset_known(const char *name)
-{
-	for (const char *s = name; *s; s++)
-		if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
-		      strchr("-_.:+", *s)))
-			return false;
-	/* As a number: gcc's analyzer takes the failure value -1 for memory that leaks. */
-	intptr_t cd = (intptr_t)iconv_open("UTF-8", name);
-	if (cd == -1)
-		return false;
-	iconv_close((iconv_t)cd);
-	return true;
-}
-
 static void charset_parse(const struct json *root, struct problems *p, struct csv_dialect *d)
 {
 	static const char *const common[] = {
@@ -94,7 +80,7 @@ static void charset_parse(const struct json *root, struct problems *p, struct cs
 	const char *name;
 	if (!doc_string(p, root, "$", "csv.file.charset", &name))
 		return;
-	if (!charset_known(name)) {
+	if (!source_charset_known(name)) {
 		const char *near = nearest_name(name, common, ARRAY_LENGTH(common));
 		problem_add(p, PROBLEM_ERROR, json_get(root, "csv.file.charset"), doc_path(p, "$", "csv.file.charset"),
 			    NULL, "a character set that iconv knows (\"iconv -l\" lists them)",
