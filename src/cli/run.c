@@ -16,8 +16,8 @@
 struct follow {
 	const struct cli *cli;
 	struct client *client;
-	const char *path;            /* /v1/runs/rN */
-	struct span text;            /* the last answer */
+	const char *path; /* /v1/runs/rN */
+	struct span text; /* the last answer */
 	const struct json *run;
 };
 
@@ -71,8 +71,9 @@ static void print_run(const struct follow *f)
 	const struct json *r = f->run;
 	const char *state = json_get_str(r, "state", ""), *reason = json_get_str(r, "reason", "");
 	bool good = !strcmp(state, "succeeded");
-	printf("%s%s%s %s%s%s: %" PRId64 " files in, %" PRId64 " files out", s->bold, json_get_str(r, "id", ""), s->reset,
-	       good ? s->green : s->red, state, s->reset, json_get_int(r, "files_in", 0), json_get_int(r, "files_out", 0));
+	printf("%s%s%s %s%s%s: %" PRId64 " files in, %" PRId64 " files out", s->bold, json_get_str(r, "id", ""),
+	       s->reset, good ? s->green : s->red, state, s->reset, json_get_int(r, "files_in", 0),
+	       json_get_int(r, "files_out", 0));
 	printf("%s%s\n", *reason ? "; " : "", reason);
 }
 
@@ -92,8 +93,11 @@ static enum err_code started(const struct cli *cli, struct client *client, const
 	if (strcmp(json_get_str(f.run, "state", ""), "succeeded")) {
 		*cli->exit_code = 3;
 		if (!cli->quiet)
-			fprintf(stderr, "its files are staged again and will be retried; `mysimbdp runs show %s --log` shows what it "
-				"printed\n", id);
+			fprintf(stderr,
+				"its files are staged again and will be retried; `mysimbdp runs show %s --log` shows "
+				"what it "
+				"printed\n",
+				id);
 	}
 	return ERR_OK;
 }
@@ -108,8 +112,9 @@ static enum err_code run(const struct cli *cli, struct err *e)
 	enum err_code rc = client_open(cli, &client, e);
 	if (rc)
 		return rc;
-	const char *path = tenant ? arena_printf(cli->arena, "/v1/tenants/%s/run%s%s", tenant, app ? "?app=" : "", app ? app : "")
-				  : NULL;
+	const char *path =
+	    tenant ? arena_printf(cli->arena, "/v1/tenants/%s/run%s%s", tenant, app ? "?app=" : "", app ? app : "")
+		   : NULL;
 	rc = path ? client_call(client, "POST", path, NULL, cli->arena, &answer, &text, e) : err_oom(e);
 	const char *id = rc ? NULL : json_get_str(answer, "run", NULL);
 	if (!rc && id && json_get_bool(answer, "started", false) && cli_has(cli, "wait")) {
@@ -128,20 +133,21 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option options[] = {
-	{"wait", 'w', NULL, "follow the run to its end", NULL},
-	{0},
+    {"wait", 'w', NULL, "follow the run to its end", NULL},
+    {0},
 };
 
 const struct verb verb_run = {
-	.name = "run",
-	.usage = "TENANT [APP] [--wait]",
-	.summary = "run a tenant's batch app now",
-	.options = options,
-	.min_args = 1,
-	.max_args = 2,
-	.help = "The app gets what is staged, as on its schedule. Nothing staged, a paused tenant, or a run at work (but for\n"
-		"concurrencyPolicy Allow): nothing starts, and the reason is told and recorded. APP: the first batch app by\n"
-		"default. With --wait the exit code is 0 when the run succeeded, else 3.\n\n"
-		"  mysimbdp run client_b --wait",
-	.run = run,
+    .name = "run",
+    .usage = "TENANT [APP] [--wait]",
+    .summary = "run a tenant's batch app now",
+    .options = options,
+    .min_args = 1,
+    .max_args = 2,
+    .help =
+	"The app gets what is staged, as on its schedule. Nothing staged, a paused tenant, or a run at work (but for\n"
+	"concurrencyPolicy Allow): nothing starts, and the reason is told and recorded. APP: the first batch app by\n"
+	"default. With --wait the exit code is 0 when the run succeeded, else 3.\n\n"
+	"  mysimbdp run client_b --wait",
+    .run = run,
 };

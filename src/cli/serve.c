@@ -119,8 +119,12 @@ static enum err_code start(struct server *s, struct err *e)
 	rc = manager_start(&mo, &s->manager, e);
 	if (rc)
 		return rc;
-	struct api_options ao = {.data = s->data, .conf = s->conf, .catalog = s->catalog, .manager = s->manager,
-				 .metrics = s->metrics, .no_auth = cli_has(s->cli, "no-auth") || conf_bool(s->conf, "api.no_auth")};
+	struct api_options ao = {.data = s->data,
+				 .conf = s->conf,
+				 .catalog = s->catalog,
+				 .manager = s->manager,
+				 .metrics = s->metrics,
+				 .no_auth = cli_has(s->cli, "no-auth") || conf_bool(s->conf, "api.no_auth")};
 	rc = api_start(&ao, &s->api, e);
 	return rc ? rc : write_serve_json(s, e);
 }
@@ -158,8 +162,8 @@ static void say_ready(const struct server *s)
 		       conf_str(s->conf, "shutdown.grace"));
 	}
 	fflush(stdout);
-	log_info("ready", LF("url", "%s", api_url(s->api)), LF("data", "%s", s->data), LF("version", "%s", MYSIMBDP_VERSION),
-		 LF("pid", "%d", (int)getpid()), LF("seconds", "%.3f", seconds));
+	log_info("ready", LF("url", "%s", api_url(s->api)), LF("data", "%s", s->data),
+		 LF("version", "%s", MYSIMBDP_VERSION), LF("pid", "%d", (int)getpid()), LF("seconds", "%.3f", seconds));
 }
 
 /* ---- while it runs */
@@ -167,8 +171,8 @@ static void say_ready(const struct server *s)
 /* What the API reads at its start only. */
 static bool needs_restart(const char *name)
 {
-	return !strncmp(name, "api.", 4) || !strncmp(name, "upload.", 7) || !strcmp(name, "data") || !strcmp(name, "url") ||
-	       !strcmp(name, "token");
+	return !strncmp(name, "api.", 4) || !strncmp(name, "upload.", 7) || !strcmp(name, "data") ||
+	       !strcmp(name, "url") || !strcmp(name, "token");
 }
 
 static void reload(struct server *s)
@@ -265,22 +269,24 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option options[] = {
-	{"no-auth", 0, NULL, "answer requests without a token; only on a loopback address", NULL},
-	{0},
+    {"no-auth", 0, NULL, "answer requests without a token; only on a loopback address", NULL},
+    {0},
 };
 
 const struct verb verb_serve = {
-	.name = "serve",
-	.usage = "[--data DIR] [--set NAME=VALUE]... [--no-auth]",
-	.summary = "run the platform: REST API, batchingestmanager, ingestion workers",
-	.options = options,
-	.min_args = 0,
-	.max_args = 0,
-	.help = "Everything lives in the data directory; one server at a time may use it. What was under way when an earlier\n"
-		"server ended, also by kill -9, goes on.\n\n"
-		"SIGTERM and Ctrl-C drain: no new runs, uploads and runs under way get shutdown.grace to end. A second one ends\n"
-		"at once. SIGHUP reads the settings anew (`mysimbdp config show` lists them).\n\n"
-		"  mysimbdp serve\n"
-		"  mysimbdp serve --data ./data --set api.port=9000 --set manager.max_runs=8",
-	.run = run,
+    .name = "serve",
+    .usage = "[--data DIR] [--set NAME=VALUE]... [--no-auth]",
+    .summary = "run the platform: REST API, batchingestmanager, ingestion workers",
+    .options = options,
+    .min_args = 0,
+    .max_args = 0,
+    .help =
+	"Everything lives in the data directory; one server at a time may use it. What was under way when an earlier\n"
+	"server ended, also by kill -9, goes on.\n\n"
+	"SIGTERM and Ctrl-C drain: no new runs, uploads and runs under way get shutdown.grace to end. A second one "
+	"ends\n"
+	"at once. SIGHUP reads the settings anew (`mysimbdp config show` lists them).\n\n"
+	"  mysimbdp serve\n"
+	"  mysimbdp serve --data ./data --set api.port=9000 --set manager.max_runs=8",
+    .run = run,
 };

@@ -11,12 +11,12 @@ static enum err_code run(const struct cli *cli, struct err *e)
 
 static const struct cli_option options[] = {{0}};
 const struct verb verb_supervise = {
-	.name = "__supervise",
-	.usage = "SPEC",
-	.summary = "supervise one run of an app (started by the manager)",
-	.options = options,
-	.min_args = 1,
-	.max_args = 1,
-	.run = run,
-	.hidden = true,
+    .name = "__supervise",
+    .usage = "SPEC",
+    .summary = "supervise one run of an app (started by the manager)",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+    .hidden = true,
 };

@@ -22,18 +22,18 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option options[] = {
-	{"tenant", 0, "ID", "whose outputs to ingest", NULL},
-	{"epoch", 0, "N", "fences older workers", NULL},
-	{0},
+    {"tenant", 0, "ID", "whose outputs to ingest", NULL},
+    {"epoch", 0, "N", "fences older workers", NULL},
+    {0},
 };
 
 const struct verb verb_worker = {
-	.name = "__worker",
-	.usage = "--tenant ID --epoch N",
-	.summary = "ingest a tenant's waiting outputs (started by the manager)",
-	.options = options,
-	.min_args = 0,
-	.max_args = 0,
-	.run = run,
-	.hidden = true,
+    .name = "__worker",
+    .usage = "--tenant ID --epoch N",
+    .summary = "ingest a tenant's waiting outputs (started by the manager)",
+    .options = options,
+    .min_args = 0,
+    .max_args = 0,
+    .run = run,
+    .hidden = true,
 };

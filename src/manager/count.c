@@ -7,7 +7,7 @@
 #include "format/csv_raw.h"
 #include "format/source.h"
 
-#define LOOK_EVERY 4096           /* rows between looks at the stop flag */
+#define LOOK_EVERY 4096 /* rows between looks at the stop flag */
 
 int64_t count_records(const char *path, const struct csv_dialect *d, const atomic_bool *stop)
 {

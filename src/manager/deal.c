@@ -44,9 +44,9 @@ struct selector {
 	int64_t limit_id;
 	struct arena *a;
 	struct deal *ret;
-	size_t max;              /* files that may still be taken */
-	int64_t group;           /* the run that the retried files failed in; 0: none chosen */
-	int64_t asked;           /* the last run that was looked up, and what it said */
+	size_t max;    /* files that may still be taken */
+	int64_t group; /* the run that the retried files failed in; 0: none chosen */
+	int64_t asked; /* the last run that was looked up, and what it said */
 	bool asked_due;
 	size_t asked_size;
 };
@@ -107,10 +107,16 @@ enum err_code deal_select(struct manager *m, struct tenant_ctx *t, uint32_t app,
 			  struct arena *a, struct deal *ret, struct err *e)
 {
 	size_t max = t->agreement->max_files_per_run, n;
-	struct selector s = {.m = m, .t = t, .app = app, .want = want, .limit_id = limit_id, .a = a, .ret = ret,
+	struct selector s = {.m = m,
+			     .t = t,
+			     .app = app,
+			     .want = want,
+			     .limit_id = limit_id,
+			     .a = a,
+			     .ret = ret,
 			     .max = max && max < DEAL_MAX ? max : DEAL_MAX};
-	struct catalog_file_filter filter = {.tenant = t->id, .states = 1u << FILE_STAGED, .limit = PAGE,
-					     .oldest_first = true};
+	struct catalog_file_filter filter = {
+	    .tenant = t->id, .states = 1u << FILE_STAGED, .limit = PAGE, .oldest_first = true};
 	*ret = (struct deal){.trigger = want};
 	ret->files = arena_array(a, s.max, sizeof *ret->files);
 	if (!ret->files)

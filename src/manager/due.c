@@ -48,8 +48,9 @@ static bool start(struct manager *m, struct tenant_ctx *t, uint32_t i, enum trig
 	if (!rc && d.n == 0) {
 		if (trigger == TRIGGER_DRAIN)
 			st->drain_to = 0;
-		snprintf(reason, 256, "%s", d.highest ? "nothing new is staged; files that failed wait for their next try"
-						      : "nothing is staged");
+		snprintf(reason, 256, "%s",
+			 d.highest ? "nothing new is staged; files that failed wait for their next try"
+				   : "nothing is staged");
 		return false;
 	}
 	if (!rc)
@@ -71,8 +72,10 @@ static void on_schedule(struct manager *m, struct tenant_ctx *t, uint32_t i, con
 	int64_t at_us = d->at * US_PER_S;
 	char reason[256];
 	if (d->missed) {
-		snprintf(reason, sizeof reason, "%s%u earlier starts were missed while the platform did not run or the machine "
-			 "slept; one run catches up", d->missed == DUE_COUNT_MAX ? "at least " : "", d->missed);
+		snprintf(reason, sizeof reason,
+			 "%s%u earlier starts were missed while the platform did not run or the machine "
+			 "slept; one run catches up",
+			 d->missed == DUE_COUNT_MAX ? "at least " : "", d->missed);
 		skip(m, t, i, at_us, reason);
 	}
 	if (t->paused) {
@@ -80,21 +83,24 @@ static void on_schedule(struct manager *m, struct tenant_ctx *t, uint32_t i, con
 	} else if (ag->suspend) {
 		skip(m, t, i, at_us, "suspended by the agreement (\"suspend\": true)");
 	} else if (ag->starting_deadline_s >= 0 && now - d->at > ag->starting_deadline_s) {
-		snprintf(reason, sizeof reason, "too late: due %" PRId64 " s ago, startingDeadlineSeconds is %" PRId64, now - d->at,
-			 ag->starting_deadline_s);
+		snprintf(reason, sizeof reason, "too late: due %" PRId64 " s ago, startingDeadlineSeconds is %" PRId64,
+			 now - d->at, ag->starting_deadline_s);
 		skip(m, t, i, at_us, reason);
 	} else {
 		st->pending = TRIGGER_SCHEDULE;
 		st->pending_us = at_us;
 		struct run_slot *s = run_of_app(m, t->id, ag->apps[i].name);
 		if (s && ag->concurrency == CONCURRENCY_FORBID) {
-			snprintf(reason, sizeof reason, "run r%" PRId64 " is still at work (concurrencyPolicy Forbid); starts when it "
-				 "has ended", s->run);
+			snprintf(reason, sizeof reason,
+				 "run r%" PRId64 " is still at work (concurrencyPolicy Forbid); starts when it "
+				 "has ended",
+				 s->run);
 			skip(m, t, i, at_us, reason);
 		} else if (s && ag->concurrency == CONCURRENCY_REPLACE) {
 			run_ask_stop(s, "replaced by the next start (concurrencyPolicy Replace)");
 		} else if (!place_free(m, t)) {
-			skip(m, t, i, at_us, "all places for runs are taken (manager.max_runs); starts when one is free");
+			skip(m, t, i, at_us,
+			     "all places for runs are taken (manager.max_runs); starts when one is free");
 		}
 	}
 }
@@ -106,7 +112,7 @@ static void look_at_schedule(struct manager *m, struct tenant_ctx *t, uint32_t i
 	struct err e = {0};
 	if (!app->has_schedule)
 		return;
-	if (!st->last) {                       /* the first sight: nothing was missed */
+	if (!st->last) { /* the first sight: nothing was missed */
 		st->last = now;
 		if (catalog_schedule_seen(m->catalog, t->id, app->name, now * US_PER_S, &e))
 			log_err("a schedule cannot be recorded", &e, NULL, 0);
@@ -115,10 +121,12 @@ static void look_at_schedule(struct manager *m, struct tenant_ctx *t, uint32_t i
 	struct due d = schedule_due(&app->schedule, st->last, now);
 	if (d.clock_back) {
 		char reason[256];
-		snprintf(reason, sizeof reason, "the clock was set back by %" PRId64 " s; the schedule goes on from the new time",
+		snprintf(reason, sizeof reason,
+			 "the clock was set back by %" PRId64 " s; the schedule goes on from the new time",
 			 st->last - now);
 		skip(m, t, i, now * US_PER_S, reason);
-		log_warn("the clock was set back", LF("tenant", "%s", t->id), LF("seconds", "%" PRId64, st->last - now));
+		log_warn("the clock was set back", LF("tenant", "%s", t->id),
+			 LF("seconds", "%" PRId64, st->last - now));
 		st->last = now;
 	} else if (d.due) {
 		st->last = d.at;
@@ -145,8 +153,10 @@ static void start_pending(struct manager *m, struct tenant_ctx *t, uint32_t i, i
 		return;
 	st->pending = TRIGGER_NONE;
 	if (trigger == TRIGGER_SCHEDULE && deadline >= 0 && late > deadline + 1) {
-		snprintf(reason, sizeof reason, "too late: an earlier run ended %" PRId64 " s after the start was due, "
-			 "startingDeadlineSeconds is %" PRId64, late, deadline);
+		snprintf(reason, sizeof reason,
+			 "too late: an earlier run ended %" PRId64 " s after the start was due, "
+			 "startingDeadlineSeconds is %" PRId64,
+			 late, deadline);
 		skip(m, t, i, st->pending_us, reason);
 	} else if (!start(m, t, i, trigger, st->pending_us, &run, reason, &e) && trigger == TRIGGER_SCHEDULE) {
 		skip(m, t, i, st->pending_us, reason);

@@ -14,15 +14,15 @@
 #include <pthread.h>
 #include <regex.h>
 
-#define DEAL_MAX 1000             /* files a run, whatever an agreement says */
-#define OUTPUTS_MAX 1000          /* files that a run may leave in out/ */
+#define DEAL_MAX 1000	 /* files a run, whatever an agreement says */
+#define OUTPUTS_MAX 1000 /* files that a run may leave in out/ */
 
 /* ---- schedule.c: when is an app due? Times in seconds since 1970 UTC. */
 struct due {
 	bool due;
-	int64_t at;               /* the latest start that is due */
-	uint32_t missed;          /* starts before it that nobody saw; at most DUE_COUNT_MAX */
-	bool clock_back;          /* the clock was set back behind `last` */
+	int64_t at;	 /* the latest start that is due */
+	uint32_t missed; /* starts before it that nobody saw; at most DUE_COUNT_MAX */
+	bool clock_back; /* the clock was set back behind `last` */
 };
 #define DUE_COUNT_MAX 100
 struct due schedule_due(const struct cron *c, int64_t last, int64_t now);
@@ -32,12 +32,12 @@ enum trigger { TRIGGER_NONE, TRIGGER_SCHEDULE, TRIGGER_MANUAL, TRIGGER_RETRY, TR
 const char *trigger_name(enum trigger t);
 
 struct app_state {
-	int64_t last;             /* last start of the schedule that was seen, seconds; 0 never */
-	enum trigger pending;     /* wants to start as soon as it may */
-	int64_t pending_us;       /* for which scheduled time */
-	int64_t drain_to;         /* files up to this id were staged at the last start: they go without waiting */
-	bool retries;             /* there may be files that wait for a retry */
-	int64_t retry_at_us;      /* not before */
+	int64_t last;	      /* last start of the schedule that was seen, seconds; 0 never */
+	enum trigger pending; /* wants to start as soon as it may */
+	int64_t pending_us;   /* for which scheduled time */
+	int64_t drain_to;     /* files up to this id were staged at the last start: they go without waiting */
+	bool retries;	      /* there may be files that wait for a retry */
+	int64_t retry_at_us;  /* not before */
 	regex_t regex;
 	bool has_regex;
 };
@@ -49,16 +49,16 @@ struct tenant_ctx {
 	char id[TENANT_ID_MAX + 1];
 	int64_t version;
 	bool paused, seen;
-	struct arena arena;       /* documents */
+	struct arena arena; /* documents */
 	struct agreement *agreement;
 	struct data_file *data_file;
 	struct app_state apps[APPS_MAX];
-	bool maybe_work;          /* outputs may be waiting */
-	struct worker *worker;    /* NULL: none runs */
+	bool maybe_work;       /* outputs may be waiting */
+	struct worker *worker; /* NULL: none runs */
 	int worker_failures;
 	int64_t worker_not_before_ns;
-	int64_t expire_asked_ns;  /* when retention asked the worker to clear the quarantine last */
-	int64_t expire_job;       /* ... and the job; 0 none */
+	int64_t expire_asked_ns; /* when retention asked the worker to clear the quarantine last */
+	int64_t expire_job;	 /* ... and the job; 0 none */
 };
 
 /* ---- a run under way */
@@ -66,7 +66,7 @@ struct run_slot {
 	struct run_slot *next;
 	struct manager *m;
 	pthread_t thread;
-	struct arena arena;       /* all below */
+	struct arena arena; /* all below */
 	int64_t run;
 	const char *tenant, *app;
 	enum trigger trigger;
@@ -75,14 +75,14 @@ struct run_slot {
 	size_t nfiles;
 	struct run_spec spec;
 	const char *workspace;
-	const char *user_note;    /* for the run's record: who the app runs as */
-	const struct csv_dialect *dialect;   /* copy, for counting records; NULL: unknown */
-	bool recovered;           /* left by an earlier incarnation: start at the status */
-	int stop_fd;              /* eventfd: stop was asked for */
-	_Atomic(const char *) stop_reason;   /* static text; NULL: not asked */
+	const char *user_note;		   /* for the run's record: who the app runs as */
+	const struct csv_dialect *dialect; /* copy, for counting records; NULL: unknown */
+	bool recovered;			   /* left by an earlier incarnation: start at the status */
+	int stop_fd;			   /* eventfd: stop was asked for */
+	_Atomic(const char *) stop_reason; /* static text; NULL: not asked */
 	atomic_bool stop;
 	atomic_bool done;
-	bool succeeded;           /* valid when done */
+	bool succeeded; /* valid when done */
 	size_t noutputs;
 };
 
@@ -99,7 +99,7 @@ struct request {
 struct manager {
 	const char *data, *self;
 	struct catalog *catalog;
-	const struct conf *conf;      /* under lock */
+	const struct conf *conf; /* under lock */
 	pthread_mutex_t lock;
 	pthread_cond_t answered;
 	struct request *requests;
@@ -110,12 +110,12 @@ struct manager {
 	_Atomic int64_t progress_ns;
 	int64_t drain_until_ns;
 	/* the tick thread's */
-	struct arena arena;           /* reset each tick */
+	struct arena arena; /* reset each tick */
 	struct tenant_ctx *tenants;
 	struct run_slot *slots;
 	size_t nslots;
 	int64_t refreshed_ns, retention_ns, flagged_ns, logs_ns;
-	bool separate_users;          /* apps run as a user of their tenant */
+	bool separate_users; /* apps run as a user of their tenant */
 	const char *user_note;
 };
 
@@ -133,10 +133,10 @@ enum err_code user_of(struct manager *m, const char *tenant, uid_t *ret, struct 
 struct deal {
 	struct catalog_file *files;
 	size_t n;
-	enum trigger trigger;     /* TRIGGER_RETRY when these failed before */
-	int64_t highest;          /* id of the newest file staged for the app */
-	int64_t retry_at_us;      /* earliest time of a retry that is not due yet; 0 none */
-	size_t waiting;           /* fresh files staged in all */
+	enum trigger trigger; /* TRIGGER_RETRY when these failed before */
+	int64_t highest;      /* id of the newest file staged for the app */
+	int64_t retry_at_us;  /* earliest time of a retry that is not due yet; 0 none */
+	size_t waiting;	      /* fresh files staged in all */
 };
 /* want: TRIGGER_RETRY deals files that failed before and whose pause is over; TRIGGER_MANUAL does not wait for the
  * pause; others deal fresh files (drain: ids up to limit_id). */
@@ -159,7 +159,7 @@ struct promoted {
 	struct catalog_output_new *outputs;
 	size_t n;
 	uint64_t bytes;
-	char warnings[512];       /* "" or what was ignored and why */
+	char warnings[512]; /* "" or what was ignored and why */
 };
 char *promoted_dir(struct arena *a, const char *data, const char *tenant, int64_t run);
 /* Move out/ under outputs/, check it, make it ours and durable. May be repeated after a crash. ERR_REFUSED: out/ is not
@@ -174,8 +174,8 @@ void promote_discard(struct run_slot *s);
 int64_t count_records(const char *path, const struct csv_dialect *d, const atomic_bool *stop);
 
 /* ---- run.c */
-enum err_code run_begin(struct manager *m, struct tenant_ctx *t, uint32_t app, const struct deal *d, enum trigger trigger,
-			int64_t scheduled_us, int64_t *ret_run, struct err *e) MUST_USE;
+enum err_code run_begin(struct manager *m, struct tenant_ctx *t, uint32_t app, const struct deal *d,
+			enum trigger trigger, int64_t scheduled_us, int64_t *ret_run, struct err *e) MUST_USE;
 enum err_code run_recover(struct manager *m, int64_t run, struct err *e) MUST_USE;
 void run_ask_stop(struct run_slot *s, const char *reason);
 /* Join and free those that are done; true when there was one. */

@@ -75,8 +75,8 @@ static void answer(struct manager *m)
 	}
 }
 
-enum err_code manager_run_now(struct manager *m, const char *tenant, const char *app, int64_t *ret_run, char reason[256],
-			      struct err *e)
+enum err_code manager_run_now(struct manager *m, const char *tenant, const char *app, int64_t *ret_run,
+			      char reason[256], struct err *e)
 {
 	struct request q = {.tenant = tenant, .app = app, .reason = reason};
 	reason[0] = 0;
@@ -145,7 +145,7 @@ static void wait_for_more(struct manager *m)
 	struct pollfd p[POLL_MAX] = {{m->wake_fd, POLLIN, 0}};
 	size_t n = 1 + workers_pollfds(m, p + 1, POLL_MAX - 1);
 	int64_t every = setting(m, "manager.tick") * 1000, now = clock_now_us() / 1000;
-	int ms = (int)(every - now % every);       /* on the second, so that schedules start on time */
+	int ms = (int)(every - now % every); /* on the second, so that schedules start on time */
 	uint64_t count;
 	if (poll(p, n, ms) > 0 && p[0].revents) {
 		ssize_t r = read(m->wake_fd, &count, sizeof count);
@@ -194,8 +194,8 @@ static enum err_code make_directories(const char *data, struct err *e)
 	static const struct {
 		const char *name;
 		mode_t mode;
-	} dirs[] = {{"staging", 0700},	 {"workspace", 0711}, {"outputs", 0700}, {"coredms", 0700},
-		    {"quarantine", 0700}, {"logs", 0700},     {"logs/runs", 0700}};
+	} dirs[] = {{"staging", 0700},	  {"workspace", 0711}, {"outputs", 0700},  {"coredms", 0700},
+		    {"quarantine", 0700}, {"logs", 0700},      {"logs/runs", 0700}};
 	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
 		char path[1100];
 		snprintf(path, sizeof path, "%s/%s", data, dirs[i].name);
@@ -266,7 +266,7 @@ void manager_free(struct manager *m)
 		return;
 	(void)manager_drain(m, 0);
 	atomic_store(&m->stopping, true);
-	for (struct run_slot *s = m->slots; s; s = s->next)     /* recovered, before the first tick */
+	for (struct run_slot *s = m->slots; s; s = s->next) /* recovered, before the first tick */
 		run_ask_stop(s, "the platform shuts down; its files are dealt anew");
 	while (m->slots) {
 		if (!runs_reap(m))

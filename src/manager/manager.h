@@ -28,10 +28,10 @@
 struct manager;
 
 struct manager_options {
-	const char *data;            /* absolute */
+	const char *data; /* absolute */
 	const struct conf *conf;
 	struct catalog *catalog;
-	const char *self;            /* path of our own executable, for supervisors and workers */
+	const char *self; /* path of our own executable, for supervisors and workers */
 };
 
 enum err_code manager_start(const struct manager_options *o, struct manager **ret, struct err *e) MUST_USE;
@@ -43,11 +43,11 @@ bool manager_drain(struct manager *m, int64_t limit_s);
 void manager_free(struct manager *m);
 /* New settings (SIGHUP); conf must live as long as the manager. What is under way keeps its old ones. */
 void manager_reload(struct manager *m, const struct conf *conf);
-bool manager_alive(const struct manager *m);      /* the tick thread made progress in the last 10 s */
+bool manager_alive(const struct manager *m); /* the tick thread made progress in the last 10 s */
 
 /* Run a tenant's batch app now; *ret_run is 0 with a reason when nothing was started. */
-enum err_code manager_run_now(struct manager *m, const char *tenant, const char *app, int64_t *ret_run, char reason[256],
-			      struct err *e) MUST_USE;
+enum err_code manager_run_now(struct manager *m, const char *tenant, const char *app, int64_t *ret_run,
+			      char reason[256], struct err *e) MUST_USE;
 /* A received file is complete on disk: link it into staging and tell the ledger. */
 enum err_code manager_stage(struct manager *m, const struct catalog_file *f, struct err *e) MUST_USE;
 /* Forget a staged file before a run took it. */

@@ -31,10 +31,10 @@
 
 struct taking {
 	struct run_slot *s;
-	const char *dir;          /* outputs/TENANT/.run-RUN */
+	const char *dir; /* outputs/TENANT/.run-RUN */
 	int fd;
 	struct promoted *ret;
-	struct stat *inputs;      /* of the originals */
+	struct stat *inputs; /* of the originals */
 	size_t cap;
 	unsigned ignored;
 	struct buf warnings;
@@ -54,7 +54,7 @@ static enum err_code take_directory(struct run_slot *s, const char *dir, struct 
 	if (!out || !parent)
 		return err_oom(e);
 	if (!lstat(dir, &st))
-		return ERR_OK;           /* an earlier incarnation came this far */
+		return ERR_OK; /* an earlier incarnation came this far */
 	if (lstat(out, &st) || !S_ISDIR(st.st_mode))
 		return err_set(e, ERR_REFUSED, "the app replaced its out/ by something that is no directory");
 	enum err_code rc = dir_make(parent, 0700, e);
@@ -176,10 +176,10 @@ static enum err_code record(struct taking *t, const char *name, int fd, const st
 			       t->s->spec.max_output_bytes);
 	const struct catalog_file *from = input ? input : source_of(t->s, name);
 	t->ret->outputs[t->ret->n++] = (struct catalog_output_new){
-		.name = arena_strdup(&t->s->arena, name),
-		.size = read,
-		.sha256 = arena_strdup(&t->s->arena, hex),
-		.source = from ? from->name : "",
+	    .name = arena_strdup(&t->s->arena, name),
+	    .size = read,
+	    .sha256 = arena_strdup(&t->s->arena, hex),
+	    .source = from ? from->name : "",
 	};
 	return t->ret->outputs[t->ret->n - 1].name && t->ret->outputs[t->ret->n - 1].sha256 ? ERR_OK : err_oom(e);
 }
@@ -236,7 +236,7 @@ static enum err_code take_files(struct taking *t, struct err *e)
 	size_t n = 0, cap = 0;
 	char left[64];
 	snprintf(left, sizeof left, ".copy-%" PRId64, t->s->run);
-	unlinkat(t->fd, left, 0);        /* of a promotion that was cut */
+	unlinkat(t->fd, left, 0); /* of a promotion that was cut */
 	int copy = fcntl(t->fd, F_DUPFD_CLOEXEC, 0);
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
 	enum err_code rc = d ? ERR_OK : err_sys(e, errno, "read out/");

@@ -1,6 +1,6 @@
 /*
- * recover.c: what the last incarnation left, after a kill -9 as after a clean stop. Nothing is dealt before its children
- * are seen gone.
+ * recover.c: what the last incarnation left, after a kill -9 as after a clean stop. Nothing is dealt before its
+ * children are seen gone.
  *
  *   children in the ledger     ended, seen gone, forgotten
  *   runs with assigned files   picked up by a thread each: a status says how they ended (exit 0: promoted now), no
@@ -66,7 +66,7 @@ static enum err_code finish_promotion(struct manager *m, const char *tenant, int
 {
 	struct catalog_run r;
 	if (under_way(m, run))
-		return ERR_OK;           /* its thread does it */
+		return ERR_OK; /* its thread does it */
 	enum err_code rc = catalog_run_get(m->catalog, run, &m->arena, &r, e);
 	if (!rc && r.state == RUN_SUCCEEDED)
 		return promote_place(m->catalog, m->data, tenant, run, &m->arena, e);
@@ -117,8 +117,8 @@ static void clear_staging(struct manager *m, const struct tenant_ctx *t)
 	char *path = arena_printf(&m->arena, "%s/staging/%s/in", m->data, t->id);
 	DIR *d = path ? opendir(path) : NULL;
 	for (struct dirent *en; d && (en = readdir(d));) {
-		struct catalog_file_filter f = {.tenant = t->id, .name = en->d_name, .limit = 1,
-						.states = 1u << FILE_STAGED | 1u << FILE_RECEIVED};
+		struct catalog_file_filter f = {
+		    .tenant = t->id, .name = en->d_name, .limit = 1, .states = 1u << FILE_STAGED | 1u << FILE_RECEIVED};
 		struct catalog_file *found;
 		size_t n;
 		if (en->d_name[0] != '.' && !catalog_files(m->catalog, &f, &m->arena, &found, &n, NULL) && !n)
@@ -140,8 +140,10 @@ static void link_staged(struct manager *m)
 			struct err e = {0};
 			filter.before = f[i].id;
 			if (stage_link(m->data, &f[i], &e))
-				log_err("a staged file has no link", &e,
-					(struct log_field[]){LF("tenant", "%s", f[i].tenant), LF("file", "%s", f[i].name)}, 2);
+				log_err(
+				    "a staged file has no link", &e,
+				    (struct log_field[]){LF("tenant", "%s", f[i].tenant), LF("file", "%s", f[i].name)},
+				    2);
 		}
 	} while (n == filter.limit);
 }

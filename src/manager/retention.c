@@ -53,7 +53,8 @@ static enum err_code erase(const char *path, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code erase_file(struct manager *m, const struct tenant_ctx *t, const struct catalog_file *f, struct err *e)
+static enum err_code erase_file(struct manager *m, const struct tenant_ctx *t, const struct catalog_file *f,
+				struct err *e)
 {
 	char why[400];
 	enum err_code rc = erase(path_original(&m->arena, m->data, t->id, f->id), e);
@@ -63,14 +64,16 @@ static enum err_code erase_file(struct manager *m, const struct tenant_ctx *t, c
 	snprintf(why, sizeof why, "erased: data_retention_period_days is %" PRId64 "; before that: %s. %.250s",
 		 t->agreement->retention_days, file_state_name(f->state), f->status ? f->status : "");
 	rc = catalog_file_move(m->catalog, f->id, 1u << f->state, FILE_EXPIRED, 0, why, e);
-	if (rc || !f->sha256[0])                 /* a refused upload had no content */
+	if (rc || !f->sha256[0]) /* a refused upload had no content */
 		return rc;
 	return catalog_erased(m->catalog, t->id, "original", f->id, f->name, f->size, "data_retention_period_days", e);
 }
 
 static size_t files_pass(struct manager *m, const struct tenant_ctx *t, struct err *e)
 {
-	struct catalog_file_filter filter = {.tenant = t->id, .limit = PASS_MAX, .oldest_first = true,
+	struct catalog_file_filter filter = {.tenant = t->id,
+					     .limit = PASS_MAX,
+					     .oldest_first = true,
 					     .states = 1u << FILE_DELIVERED | 1u << FILE_REFUSED | 1u << FILE_FAILED};
 	struct catalog_file *f;
 	size_t n, erased = 0;
@@ -100,7 +103,9 @@ static enum err_code erase_output(struct manager *m, const struct tenant_ctx *t,
 			rmdir(dir);
 		rc = catalog_output_done(m->catalog, o->id, OUTPUT_EXPIRED, "erased: data_retention_period_days", e);
 	}
-	return rc ? rc : catalog_erased(m->catalog, t->id, "output", o->id, o->name, o->size, "data_retention_period_days", e);
+	return rc ? rc
+		  : catalog_erased(m->catalog, t->id, "output", o->id, o->name, o->size, "data_retention_period_days",
+				   e);
 }
 
 static size_t outputs_pass(struct manager *m, const struct tenant_ctx *t, struct err *e)
@@ -129,9 +134,11 @@ static void quarantine_pass(struct manager *m, struct tenant_ctx *t, struct err 
 	if (t->expire_job && !catalog_job_get(m->catalog, t->expire_job, &m->arena, &j, e) && j.state >= JOB_DONE) {
 		t->expire_job = 0;
 		int64_t n = j.state == JOB_DONE && !json_parse(span_str(j.result), &m->arena, &result, NULL)
-				    ? json_get_int(result, "erased", 0) : 0;
+				? json_get_int(result, "erased", 0)
+				: 0;
 		char *name = arena_printf(&m->arena, "%" PRId64 " records", n);
-		if (n && name && catalog_erased(m->catalog, t->id, "quarantine", 0, name, 0, "data_retention_period_days", e))
+		if (n && name &&
+		    catalog_erased(m->catalog, t->id, "quarantine", 0, name, 0, "data_retention_period_days", e))
 			log_err("an erasure cannot be recorded", e, NULL, 0);
 	}
 	if (t->expire_job || (t->expire_asked_ns && clock_mono_ns() - t->expire_asked_ns < HOUR_NS))

@@ -28,14 +28,14 @@
 #include <unistd.h>
 
 #define SLOT_MEMORY (256 << 20)
-#define ALONE_LOOK 500            /* runs looked at for "failed alone" */
+#define ALONE_LOOK 500 /* runs looked at for "failed alone" */
 
 struct ending {
 	struct run_status st;
-	const char *inputs;       /* how they were handed over */
+	const char *inputs; /* how they were handed over */
 	struct promoted out;
 	int64_t records_in, records_out;
-	bool missing;             /* an original is not on disk */
+	bool missing; /* an original is not on disk */
 };
 
 /* ---- the run's record */
@@ -48,8 +48,8 @@ static char *limits_json(struct run_slot *s, const struct ending *end)
 		snprintf(user, sizeof user, "%u, the tenant's own", s->spec.uid);
 	else
 		snprintf(user, sizeof user, "%s", s->user_note ? s->user_note : "the platform's own");
-	return arena_printf(&s->arena, "{\"user\":\"%s\",\"inputs\":\"%s\"%s%s", user, end->inputs ? end->inputs : "none",
-			    *l == '}' ? "" : ",", l);
+	return arena_printf(&s->arena, "{\"user\":\"%s\",\"inputs\":\"%s\"%s%s", user,
+			    end->inputs ? end->inputs : "none", *l == '}' ? "" : ",", l);
 }
 
 static void log_start(const struct run_slot *s)
@@ -65,14 +65,16 @@ static void log_start(const struct run_slot *s)
 static void log_end(const struct run_slot *s, const struct catalog_run *r, const struct ending *end)
 {
 	log_event(r->state == RUN_SUCCEEDED ? LOG_INFO_ : LOG_WARN_, "run ended",
-		  (struct log_field[]){LF("tenant", "%s", s->tenant), LF("app", "%s", s->app), LF("run", "r%" PRId64, s->run),
-				       LF("state", "%s", run_state_name(r->state)), LF("files_in", "%zu", s->nfiles),
-				       LF("files_out", "%zu", end->out.n), LF("bytes_out", "%" PRIu64, end->out.bytes),
+		  (struct log_field[]){LF("tenant", "%s", s->tenant), LF("app", "%s", s->app),
+				       LF("run", "r%" PRId64, s->run), LF("state", "%s", run_state_name(r->state)),
+				       LF("files_in", "%zu", s->nfiles), LF("files_out", "%zu", end->out.n),
+				       LF("bytes_out", "%" PRIu64, end->out.bytes),
 				       LF("records_in", "%" PRId64, r->records_in),
 				       LF("records_out", "%" PRId64, r->records_out), LF("exit", "%d", r->exit_code),
 				       LF("seconds", "%.3f", (double)(r->ended_us - end->st.started_us) / 1e6),
 				       LF("cpu_seconds", "%.3f", (double)r->cpu_us / 1e6),
-				       LF("peak_bytes", "%" PRId64, r->peak_bytes), LF("reason", "%s", r->reason)}, 14);
+				       LF("peak_bytes", "%" PRId64, r->peak_bytes), LF("reason", "%s", r->reason)},
+		  14);
 }
 
 /* Not again in the same second. false: the platform stops, give up for now. */
@@ -99,7 +101,7 @@ static void count_inputs(struct run_slot *s, struct ending *end)
 static enum err_code watch(struct run_slot *s, struct run_handle *h, struct ending *end, struct err *e)
 {
 	struct pollfd p[2] = {{h->pidfd, POLLIN, 0}, {s->stop_fd, POLLIN, 0}};
-	count_inputs(s, end);             /* while the app is at work */
+	count_inputs(s, end); /* while the app is at work */
 	while (poll(p, 2, -1) < 0 && errno == EINTR)
 		;
 	if (p[0].revents || !p[1].revents)
@@ -118,8 +120,12 @@ static enum err_code execute(struct run_slot *s, struct ending *end, struct err 
 	if (rc)
 		return rc;
 	fault_hit("run.started");
-	struct catalog_child child = {.pid = h.pid, .pid_start = h.pid_start, .kind = "run", .tenant = s->tenant,
-				      .cgroup = h.cgroup, .ref = s->run};
+	struct catalog_child child = {.pid = h.pid,
+				      .pid_start = h.pid_start,
+				      .kind = "run",
+				      .tenant = s->tenant,
+				      .cgroup = h.cgroup,
+				      .ref = s->run};
 	rc = catalog_child_add(s->m->catalog, &child, e);
 	if (!rc)
 		rc = catalog_run_child(s->m->catalog, s->run, h.pid, h.pid_start, h.cgroup, e);
@@ -197,21 +203,23 @@ static void fill(struct run_slot *s, struct catalog_run *r, const struct ending 
 {
 	const struct run_status *st = &end->st;
 	*r = (struct catalog_run){
-		.id = s->run,
-		.tenant = s->tenant,
-		.app = s->app,
-		.state = ok ? RUN_SUCCEEDED : st->lost ? RUN_LOST : RUN_FAILED,
-		.reason = ok ? end->out.warnings : why_failed(s, st, refused),
-		.ended_us = st->ended_us ? st->ended_us : clock_now_us(),
-		.records_in = end->records_in,
-		.records_out = ok ? end->records_out : -1,
-		.exit_code = st->exit_code,
-		.signal = st->signal,
-		.cpu_us = st->cpu_us,
-		.peak_bytes = st->peak_bytes,
-		.limits = limits_json(s, end),
+	    .id = s->run,
+	    .tenant = s->tenant,
+	    .app = s->app,
+	    .state = ok		? RUN_SUCCEEDED
+		     : st->lost ? RUN_LOST
+				: RUN_FAILED,
+	    .reason = ok ? end->out.warnings : why_failed(s, st, refused),
+	    .ended_us = st->ended_us ? st->ended_us : clock_now_us(),
+	    .records_in = end->records_in,
+	    .records_out = ok ? end->records_out : -1,
+	    .exit_code = st->exit_code,
+	    .signal = st->signal,
+	    .cpu_us = st->cpu_us,
+	    .peak_bytes = st->peak_bytes,
+	    .limits = limits_json(s, end),
 	};
-	if (!ok && st->stopped) {          /* no fault of the app: see run_was_apps_fault */
+	if (!ok && st->stopped) { /* no fault of the app: see run_was_apps_fault */
 		r->exit_code = -1;
 		r->signal = 0;
 	} else if (!ok && st->timed_out && st->exit_code == 0) {
@@ -242,8 +250,8 @@ static void park(struct run_slot *s, const struct catalog_file *f, const char *w
 	if (catalog_file_move(s->m->catalog, f->id, 1u << FILE_STAGED, FILE_FAILED, s->run, why, &e))
 		log_err("a file cannot be parked", &e, NULL, 0);
 	else
-		log_warn("file parked", LF("tenant", "%s", s->tenant), LF("file", "%s", f->name), LF("file_id", "f%" PRId64, f->id),
-			 LF("run", "r%" PRId64, s->run), LF("reason", "%s", why));
+		log_warn("file parked", LF("tenant", "%s", s->tenant), LF("file", "%s", f->name),
+			 LF("file_id", "f%" PRId64, f->id), LF("run", "r%" PRId64, s->run), LF("reason", "%s", why));
 }
 
 /* Files of a failed run are staged again; those that failed alone too often, or are gone, are parked. */
@@ -262,8 +270,10 @@ static void give_back(struct run_slot *s, const struct catalog_run *r, const str
 		if (s->nfiles == 1 && run_was_apps_fault(r) && f->attempts + 1 >= most)
 			alone = failed_alone(s, f->id, &s->arena);
 		if (alone >= most) {
-			snprintf(why, sizeof why, "parked: app \"%.60s\" failed with it alone %" PRId64 " times, last: %.300s "
-				 "(run r%" PRId64 "); correct it and upload it again", s->app, alone, r->reason, s->run);
+			snprintf(why, sizeof why,
+				 "parked: app \"%.60s\" failed with it alone %" PRId64 " times, last: %.300s "
+				 "(run r%" PRId64 "); correct it and upload it again",
+				 s->app, alone, r->reason, s->run);
 			park(s, f, why);
 		} else {
 			struct err e = {0};
@@ -285,7 +295,8 @@ static void finish(struct run_slot *s, struct ending *end)
 	fill(s, &r, end, ok, refused);
 	fault_hit("run.end.before");
 	enum err_code rc;
-	while ((rc = catalog_run_end(s->m->catalog, &r, end->out.outputs, ok ? end->out.n : 0, &e)) && rc != ERR_CONFLICT)
+	while ((rc = catalog_run_end(s->m->catalog, &r, end->out.outputs, ok ? end->out.n : 0, &e)) &&
+	       rc != ERR_CONFLICT)
 		if (!pause_for_retry(s, "the end of a run cannot be recorded yet", &e))
 			return;
 	fault_hit("run.end.after");
@@ -381,7 +392,7 @@ static const char *sample_app(struct run_slot *s)
 		if (p && !access(p, X_OK))
 			return p;
 	}
-	return "clientbatchingestapp";     /* PATH; when it is not there the run says so */
+	return "clientbatchingestapp"; /* PATH; when it is not there the run says so */
 }
 
 /* The sample app is told the tenant's dialect; a program of the tenant's own knows its files. */
@@ -476,8 +487,8 @@ static enum err_code launch(struct manager *m, struct run_slot *s, struct err *e
 	return ERR_OK;
 }
 
-enum err_code run_begin(struct manager *m, struct tenant_ctx *t, uint32_t app, const struct deal *d, enum trigger trigger,
-			int64_t scheduled_us, int64_t *ret_run, struct err *e)
+enum err_code run_begin(struct manager *m, struct tenant_ctx *t, uint32_t app, const struct deal *d,
+			enum trigger trigger, int64_t scheduled_us, int64_t *ret_run, struct err *e)
 {
 	struct run_slot *s;
 	int64_t ids[DEAL_MAX];
@@ -494,9 +505,18 @@ enum err_code run_begin(struct manager *m, struct tenant_ctx *t, uint32_t app, c
 		rc = fill_spec(s, t, ap, e);
 	for (size_t i = 0; i < d->n; i++)
 		ids[i] = d->files[i].id;
-	struct catalog_run r = {.tenant = t->id, .app = ap->name, .trigger = trigger_name(trigger), .state = RUN_STARTING,
-				.reason = "", .scheduled_us = scheduled_us, .started_us = clock_now_us(), .files_in = d->n,
-				.records_in = -1, .records_out = -1, .limits = "", .cgroup = ""};
+	struct catalog_run r = {.tenant = t->id,
+				.app = ap->name,
+				.trigger = trigger_name(trigger),
+				.state = RUN_STARTING,
+				.reason = "",
+				.scheduled_us = scheduled_us,
+				.started_us = clock_now_us(),
+				.files_in = d->n,
+				.records_in = -1,
+				.records_out = -1,
+				.limits = "",
+				.cgroup = ""};
 	if (!rc)
 		rc = catalog_run_start(m->catalog, &r, ids, d->n, &s->run, e);
 	if (rc) {

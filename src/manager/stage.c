@@ -26,7 +26,8 @@ enum err_code stage_link(const char *data, const struct catalog_file *f, struct 
 	struct stat o, l;
 	enum err_code rc = ERR_OK;
 	arena_init(&a, 64 << 10);
-	char *original = path_original(&a, data, f->tenant, f->id), *link_name = path_staged(&a, data, f->tenant, f->name);
+	char *original = path_original(&a, data, f->tenant, f->id),
+	     *link_name = path_staged(&a, data, f->tenant, f->name);
 	char *dir = arena_printf(&a, "%s/staging/%s/in", data, f->tenant);
 	if (!original || !link_name || !dir)
 		rc = err_oom(e);
@@ -78,7 +79,7 @@ enum err_code manager_stage(struct manager *m, const struct catalog_file *f, str
 	if (rc)
 		return err_prefix(e, "stage \"%s\"", f->name);
 	rc = catalog_file_move(m->catalog, f->id, 1u << FILE_RECEIVED, FILE_STAGED, 0, "waits for the next run", e);
-	return rc == ERR_CONFLICT ? ERR_OK : rc;        /* another thread was faster */
+	return rc == ERR_CONFLICT ? ERR_OK : rc; /* another thread was faster */
 }
 
 enum err_code manager_unstage(struct manager *m, const struct catalog_file *f, struct err *e)
@@ -87,7 +88,8 @@ enum err_code manager_unstage(struct manager *m, const struct catalog_file *f, s
 	enum err_code rc = ERR_OK;
 	arena_init(&a, 64 << 10);
 	char *original = path_original(&a, m->data, f->tenant, f->id);
-	struct catalog_file_filter same = {.tenant = f->tenant, .name = f->name, .states = 1u << FILE_STAGED, .limit = 1};
+	struct catalog_file_filter same = {
+	    .tenant = f->tenant, .name = f->name, .states = 1u << FILE_STAGED, .limit = 1};
 	struct catalog_file *other;
 	size_t n = 0;
 	/* The name may be a newer file's by now. */
@@ -98,7 +100,8 @@ enum err_code manager_unstage(struct manager *m, const struct catalog_file *f, s
 	else if (unlink(original) && errno != ENOENT)
 		rc = err_sys(e, errno, "erase file f%" PRId64, f->id);
 	if (!rc)
-		rc = catalog_erased(m->catalog, f->tenant, "original", f->id, f->name, f->size, "deleted by its owner", e);
+		rc = catalog_erased(m->catalog, f->tenant, "original", f->id, f->name, f->size, "deleted by its owner",
+				    e);
 	arena_done(&a);
 	return rc;
 }
@@ -114,14 +117,16 @@ static bool some_app_takes(const struct tenant_ctx *t, const char *name)
 static void orphans_of(struct manager *m, const struct tenant_ctx *t)
 {
 	static const char status[] = "no app takes a file of this name: see input.file.pattern of the agreement's apps";
-	struct catalog_file_filter filter = {.tenant = t->id, .states = 1u << FILE_STAGED, .limit = 1000, .oldest_first = true};
+	struct catalog_file_filter filter = {
+	    .tenant = t->id, .states = 1u << FILE_STAGED, .limit = 1000, .oldest_first = true};
 	struct catalog_file *f;
 	size_t n;
 	if (catalog_files(m->catalog, &filter, &m->arena, &f, &n, NULL))
 		return;
 	for (size_t i = 0; i < n; i++)
 		if (!some_app_takes(t, f[i].name) && strcmp(f[i].status, status))
-			(void)!catalog_file_move(m->catalog, f[i].id, 1u << FILE_STAGED, FILE_STAGED, f[i].run, status, NULL);
+			(void)!catalog_file_move(m->catalog, f[i].id, 1u << FILE_STAGED, FILE_STAGED, f[i].run, status,
+						 NULL);
 }
 
 void stage_orphans(struct manager *m)

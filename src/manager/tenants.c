@@ -57,7 +57,7 @@ static void apps_load(struct manager *m, struct tenant_ctx *t, bool changed)
 			st->last = clock_now_us() / 1000000;
 			(void)!catalog_schedule_seen(m->catalog, t->id, app->name, st->last * 1000000, NULL);
 		}
-		st->retries = true;      /* the first look tells */
+		st->retries = true; /* the first look tells */
 		if (app->pattern)
 			st->has_regex = pattern_compile(app->pattern, false, &st->regex, why);
 	}

@@ -47,8 +47,8 @@ enum err_code worker_docs_parse(struct worker_docs *d, const char *data_file, co
 		d->quality = quality_plan_new(d->data_file, d->agreement->quality, &d->arena, &p);
 	if (d->data_file && d->agreement && d->quality)
 		return ERR_OK;
-	err_set(e, ERR_DOCUMENT, "the documents cannot be read: %s: found %s, allowed %s", p.first ? p.first->path : "?",
-		p.first ? p.first->found : "?", p.first ? p.first->allowed : "?");
+	err_set(e, ERR_DOCUMENT, "the documents cannot be read: %s: found %s, allowed %s",
+		p.first ? p.first->path : "?", p.first ? p.first->found : "?", p.first ? p.first->allowed : "?");
 	return err_hint(e, "give the tenant corrected documents (mysimbdp tenant update)");
 }
 
@@ -62,19 +62,21 @@ void worker_docs_done(struct worker_docs *d)
 struct ingest_plan worker_plan(const struct worker_ctx *w, const struct worker_docs *d)
 {
 	return (struct ingest_plan){
-		.data_file = d->data_file,
-		.quality = d->quality,
-		.options = {
-			.csv = {
-				.max_cell = (size_t)conf_int(w->conf, "ingest.max_cell"),
-				.max_row = (size_t)conf_int(w->conf, "ingest.max_row"),
-				.batch_rows = (uint32_t)conf_int(w->conf, "ingest.source_batch_rows"),
+	    .data_file = d->data_file,
+	    .quality = d->quality,
+	    .options =
+		{
+		    .csv =
+			{
+			    .max_cell = (size_t)conf_int(w->conf, "ingest.max_cell"),
+			    .max_row = (size_t)conf_int(w->conf, "ingest.max_row"),
+			    .batch_rows = (uint32_t)conf_int(w->conf, "ingest.source_batch_rows"),
 			},
-			.max_decoded = (uint64_t)conf_int(w->conf, "ingest.decompressed_max"),
-			.sink_rows = (uint32_t)conf_int(w->conf, "ingest.sink_batch_rows"),
-			.sort_memory = (size_t)conf_int(w->conf, "ingest.sort_memory"),
-			.spill_dir = w->coredms,
-			.stop = w->stop,
+		    .max_decoded = (uint64_t)conf_int(w->conf, "ingest.decompressed_max"),
+		    .sink_rows = (uint32_t)conf_int(w->conf, "ingest.sink_batch_rows"),
+		    .sort_memory = (size_t)conf_int(w->conf, "ingest.sort_memory"),
+		    .spill_dir = w->coredms,
+		    .stop = w->stop,
 		},
 	};
 }
@@ -132,7 +134,7 @@ static enum err_code prepare(struct worker_ctx *w, struct err *e)
 		if (rc)
 			return rc;
 	}
-	if (!w->docs.quality)            /* tried before; the version did not change */
+	if (!w->docs.quality) /* tried before; the version did not change */
 		return err_set(e, ERR_DOCUMENT, "the tenant's documents cannot be read");
 	char *dir = path_quarantine(&w->arena, w->data, w->tenant);
 	if (!w->quarantine) {
@@ -152,8 +154,9 @@ static enum err_code prepare(struct worker_ctx *w, struct err *e)
 
 static void log_begin(const struct worker_ctx *w, const struct catalog_output *o)
 {
-	log_info("ingest started", LF("tenant", "%s", w->tenant), LF("output", "o%" PRId64, o->id), LF("run", "r%" PRId64, o->run),
-		 LF("file", "%s", o->name), LF("bytes", "%" PRIu64, o->size), LF("epoch", "%" PRId64, w->epoch));
+	log_info("ingest started", LF("tenant", "%s", w->tenant), LF("output", "o%" PRId64, o->id),
+		 LF("run", "r%" PRId64, o->run), LF("file", "%s", o->name), LF("bytes", "%" PRIu64, o->size),
+		 LF("epoch", "%" PRId64, w->epoch));
 }
 
 /* Counts as the ledger has them: of all passes over the file, not only of this one. */
@@ -163,13 +166,14 @@ static void log_done(struct worker_ctx *w, const struct catalog_output *o, const
 	if (catalog_output_get(w->catalog, o->id, &w->arena, &now, NULL))
 		now = *o;
 	log_event(r->refused ? LOG_WARN_ : LOG_INFO_, "ingest ended",
-		  (struct log_field[]){LF("tenant", "%s", w->tenant), LF("output", "o%" PRId64, o->id),
-				       LF("run", "r%" PRId64, o->run), LF("file", "%s", o->name),
-				       LF("state", "%s", output_state_name(now.state)), LF("records", "%" PRIu64, now.records),
-				       LF("accepted", "%" PRIu64, now.accepted), LF("rejected", "%" PRIu64, now.rejected),
-				       LF("delivered", "%" PRIu64, now.delivered),
-				       LF("superseded", "%" PRIu64, now.superseded), LF("resumed", "%s", r->resumed ? "yes" : "no"),
-				       LF("seconds", "%.3f", r->seconds), LF("reason", "%s", now.reason ? now.reason : "")}, 13);
+		  (struct log_field[]){
+		      LF("tenant", "%s", w->tenant), LF("output", "o%" PRId64, o->id), LF("run", "r%" PRId64, o->run),
+		      LF("file", "%s", o->name), LF("state", "%s", output_state_name(now.state)),
+		      LF("records", "%" PRIu64, now.records), LF("accepted", "%" PRIu64, now.accepted),
+		      LF("rejected", "%" PRIu64, now.rejected), LF("delivered", "%" PRIu64, now.delivered),
+		      LF("superseded", "%" PRIu64, now.superseded), LF("resumed", "%s", r->resumed ? "yes" : "no"),
+		      LF("seconds", "%.3f", r->seconds), LF("reason", "%s", now.reason ? now.reason : "")},
+		  13);
 }
 
 /* Will the same call fail the same way for ever, because of the file? */
@@ -241,7 +245,7 @@ static void say(const char *what, int64_t output, const char *text)
 			line[i] = ' ';
 	line[n++] = '\n';
 	ssize_t k = write(STDOUT_FILENO, line, (size_t)n);
-	(void)k;                         /* the manager is gone, and we with it */
+	(void)k; /* the manager is gone, and we with it */
 }
 
 static bool sleep_ms(const struct worker_ctx *w, int64_t ms)
@@ -303,12 +307,14 @@ static enum err_code loop(struct worker_ctx *w, struct err *e)
 		if (rc == ERR_FENCED)
 			return rc;
 		if (rc) {
-			log_err("waiting before the next try", e, (struct log_field[]){LF("tenant", "%s", w->tenant),
-				LF("seconds", "%.1f", (double)pause / 1e3)}, 2);
+			log_err("waiting before the next try", e,
+				(struct log_field[]){LF("tenant", "%s", w->tenant),
+						     LF("seconds", "%.1f", (double)pause / 1e3)},
+				2);
 			if (at && waiting_for != at)
 				say("wait", at, e->msg);
 			waiting_for = at;
-			stores_close(w);         /* a full disk may have left it unusable */
+			stores_close(w); /* a full disk may have left it unusable */
 			if (!sleep_ms(w, pause))
 				return ERR_OK;
 			pause = pause * 2 < PAUSE_MAX_MS ? pause * 2 : PAUSE_MAX_MS;
@@ -331,8 +337,8 @@ static enum err_code loop(struct worker_ctx *w, struct err *e)
 enum err_code worker_main(const char *data, const char *tenant, int64_t epoch, const struct conf *conf,
 			  const atomic_bool *stop, struct err *e)
 {
-	struct worker_ctx w = {.data = data, .tenant = tenant, .epoch = epoch, .conf = conf, .stop = stop,
-			       .sink_class = &sink_sqlite};
+	struct worker_ctx w = {
+	    .data = data, .tenant = tenant, .epoch = epoch, .conf = conf, .stop = stop, .sink_class = &sink_sqlite};
 	struct arena life;
 	arena_init(&w.arena, TURN_MEMORY);
 	arena_init(&life, 1 << 20);

@@ -24,13 +24,14 @@ struct worker_ctx {
 	struct catalog *catalog;
 	struct worker_docs docs;
 	const struct sink_class *sink_class;
-	struct sink *sink;               /* NULL: not open */
+	struct sink *sink; /* NULL: not open */
 	struct quarantine *quarantine;
-	const char *coredms;             /* directory */
-	struct arena arena;              /* reset each turn */
+	const char *coredms; /* directory */
+	struct arena arena;  /* reset each turn */
 };
 
-enum err_code worker_docs_parse(struct worker_docs *d, const char *data_file, const char *agreement, struct err *e) MUST_USE;
+enum err_code worker_docs_parse(struct worker_docs *d, const char *data_file, const char *agreement,
+				struct err *e) MUST_USE;
 void worker_docs_done(struct worker_docs *d);
 struct ingest_plan worker_plan(const struct worker_ctx *w, const struct worker_docs *d);
 struct ingest_target worker_target(const struct worker_ctx *w);

@@ -22,9 +22,9 @@ static enum err_code job_replay(struct worker_ctx *w, const struct json *params,
 	struct ingest_plan plan = worker_plan(w, &w->docs);
 	struct ingest_target target = worker_target(w);
 	struct quarantine_filter f = {
-		.output = json_get_int(params, "output", 0),
-		.rule = json_get_str(params, "rule", NULL),
-		.field = json_get_str(params, "field", NULL),
+	    .output = json_get_int(params, "output", 0),
+	    .rule = json_get_str(params, "rule", NULL),
+	    .field = json_get_str(params, "field", NULL),
 	};
 	struct replay_result r = {0};
 	bool dry_run = json_get_bool(params, "dry_run", false);
@@ -76,8 +76,8 @@ static enum err_code preview_paths(struct worker_ctx *w, const char **paths, siz
 			k--;
 	if (d)
 		closedir(d);
-	enum err_code rc = catalog_outputs(w->catalog, w->tenant, 1u << OUTPUT_WAITING, 0, PREVIEW_FILES_MAX, &w->arena, &o, &n,
-					   e);
+	enum err_code rc =
+	    catalog_outputs(w->catalog, w->tenant, 1u << OUTPUT_WAITING, 0, PREVIEW_FILES_MAX, &w->arena, &o, &n, e);
 	for (size_t i = 0; !rc && i < n && k < PREVIEW_FILES_MAX; i++)
 		if (!(paths[k++] = path_output(&w->arena, w->data, w->tenant, o[i].id, o[i].name)))
 			k--;
@@ -113,8 +113,8 @@ static enum err_code job_preview(struct worker_ctx *w, const struct json *params
 	size_t n = 0;
 	if (!paths || !r)
 		return err_oom(e);
-	enum err_code rc = worker_docs_parse(&docs, json_get_str(params, "data_file", ""), json_get_str(params, "agreement", ""),
-					     e);
+	enum err_code rc =
+	    worker_docs_parse(&docs, json_get_str(params, "data_file", ""), json_get_str(params, "agreement", ""), e);
 	if (!rc)
 		rc = preview_paths(w, paths, &n, e);
 	if (!rc) {
@@ -172,11 +172,12 @@ enum err_code worker_job(struct worker_ctx *w, const struct catalog_job *j, stru
 	struct err why = {0};
 	buf_init(&b, RESULT_MAX);
 	jsonw_init(&out, &b);
-	log_info("job started", LF("tenant", "%s", w->tenant), LF("job", "j%" PRId64, j->id), LF("kind", "%s", j->kind));
+	log_info("job started", LF("tenant", "%s", w->tenant), LF("job", "j%" PRId64, j->id),
+		 LF("kind", "%s", j->kind));
 	jsonw_begin(&out, '{');
 	enum err_code rc = dispatch(w, j, &out, &why);
 	jsonw_end(&out, '}');
-	if (rc == ERR_INTERRUPTED || rc == ERR_FENCED) {     /* the next worker does it again */
+	if (rc == ERR_INTERRUPTED || rc == ERR_FENCED) { /* the next worker does it again */
 		*e = why;
 	} else {
 		char text[1200];
@@ -187,7 +188,8 @@ enum err_code worker_job(struct worker_ctx *w, const struct catalog_job *j, stru
 		log_event(ok ? LOG_INFO_ : LOG_WARN_, "job ended",
 			  (struct log_field[]){LF("tenant", "%s", w->tenant), LF("job", "j%" PRId64, j->id),
 					       LF("kind", "%s", j->kind), LF("ok", "%s", ok ? "yes" : "no"),
-					       LF("result", "%.200s", ok ? buf_cstr(&b) : text)}, 5);
+					       LF("result", "%.200s", ok ? buf_cstr(&b) : text)},
+			  5);
 		rc = catalog_job_end(w->catalog, j->id, ok, ok ? buf_cstr(&b) : text, e);
 	}
 	buf_done(&b);

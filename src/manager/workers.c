@@ -42,7 +42,7 @@ extern char **environ;
 struct worker {
 	pid_t pid;
 	int64_t pid_start, epoch, started_ns;
-	int out;                     /* its standard output */
+	int out; /* its standard output */
 	char line[LINE_MAX_BYTES];
 	size_t n;
 	bool stopping;
@@ -78,7 +78,8 @@ static char **environment(struct manager *m)
 	return env;
 }
 
-static void child_main(int out, int64_t memory, pid_t parent, char *const *argv, char *const *env) __attribute__((noreturn));
+static void child_main(int out, int64_t memory, pid_t parent, char *const *argv, char *const *env)
+    __attribute__((noreturn));
 static void child_main(int out, int64_t memory, pid_t parent, char *const *argv, char *const *env)
 {
 	sigset_t none;
@@ -100,8 +101,17 @@ static enum err_code spawn(struct manager *m, struct tenant_ctx *t, struct worke
 	struct arena *a = &m->arena;
 	int64_t memory = setting(m, "worker.memory");
 	const char *file = conf_file(m->conf);
-	char *argv[] = {"mysimbdp", "__worker", "--tenant", t->id, "--epoch", arena_printf(a, "%" PRId64, w->epoch), "--data",
-			(char *)m->data, file ? "--config-file" : NULL, (char *)file, NULL};
+	char *argv[] = {"mysimbdp",
+			"__worker",
+			"--tenant",
+			t->id,
+			"--epoch",
+			arena_printf(a, "%" PRId64, w->epoch),
+			"--data",
+			(char *)m->data,
+			file ? "--config-file" : NULL,
+			(char *)file,
+			NULL};
 	char **env = environment(m);
 	pid_t parent = getpid();
 	int p[2];
@@ -147,8 +157,8 @@ static void begin(struct manager *m, struct tenant_ctx *t)
 		free(w);
 		return;
 	}
-	struct catalog_child child = {.pid = w->pid, .pid_start = w->pid_start, .kind = "worker", .tenant = t->id, .cgroup = "",
-				      .ref = w->epoch};
+	struct catalog_child child = {
+	    .pid = w->pid, .pid_start = w->pid_start, .kind = "worker", .tenant = t->id, .cgroup = "", .ref = w->epoch};
 	/* Not recorded, it still dies with us, and its epoch is known. */
 	if (catalog_child_add(m->catalog, &child, &e))
 		log_err("a worker cannot be recorded", &e, NULL, 0);
@@ -204,7 +214,7 @@ static bool listen_to(struct manager *m, struct tenant_ctx *t)
 			memmove(w->line, nl + 1, w->n + 1);
 		}
 		if (w->n == sizeof w->line - 1)
-			w->n = 0;        /* no line of ours is that long */
+			w->n = 0; /* no line of ours is that long */
 	}
 }
 
@@ -223,7 +233,8 @@ static void ended(struct manager *m, struct tenant_ctx *t, int status)
 		  (struct log_field[]){LF("tenant", "%s", t->id), LF("epoch", "%" PRId64, w->epoch),
 				       LF("exit", "%d", WIFEXITED(status) ? WEXITSTATUS(status) : -1),
 				       LF("signal", "%d", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
-				       LF("seconds", "%.1f", (double)(clock_mono_ns() - w->started_ns) / 1e9)}, 5);
+				       LF("seconds", "%.1f", (double)(clock_mono_ns() - w->started_ns) / 1e9)},
+		  5);
 	fd_close(&w->out);
 	free(w);
 	t->worker = NULL;
@@ -250,7 +261,8 @@ static bool has_work(struct manager *m, struct tenant_ctx *t, const char *const 
 		return false;
 	struct catalog_output *o;
 	size_t n = 0;
-	if (catalog_outputs(m->catalog, t->id, 1u << OUTPUT_WAITING | 1u << OUTPUT_CHECKED, 0, 1, &m->arena, &o, &n, NULL))
+	if (catalog_outputs(m->catalog, t->id, 1u << OUTPUT_WAITING | 1u << OUTPUT_CHECKED, 0, 1, &m->arena, &o, &n,
+			    NULL))
 		return false;
 	t->maybe_work = n > 0;
 	return n > 0;

@@ -72,7 +72,8 @@ static enum err_code give(struct run_slot *s, const char *in, const struct catal
 			  struct err *e)
 {
 	enum input_way way = WAY_LINK;
-	char *original = path_original(&s->arena, s->m->data, f->tenant, f->id), *to = path_join(&s->arena, in, f->name);
+	char *original = path_original(&s->arena, s->m->data, f->tenant, f->id),
+	     *to = path_join(&s->arena, in, f->name);
 	if (!original || !to)
 		return err_oom(e);
 	if (fault_hit("workspace.link"))
@@ -107,7 +108,7 @@ enum err_code workspace_make(struct run_slot *s, const char **ret_inputs, struct
 	enum input_way worst = WAY_LINK;
 	if (!base || !in || !out || !tmp)
 		return err_oom(e);
-	enum err_code rc = workspace_remove(ws, e);        /* of a start that did not come far */
+	enum err_code rc = workspace_remove(ws, e); /* of a start that did not come far */
 	if (!rc)
 		rc = make(ws, 0711, 0, e);
 	if (!rc)
@@ -142,7 +143,7 @@ static enum err_code flatten(int top, const char *name, unsigned *counter, struc
 		char to[32];
 		if (!strcmp(en->d_name, ".") || !strcmp(en->d_name, "..") || !unlinkat(fd, en->d_name, 0))
 			continue;
-		(void)fchmodat(fd, en->d_name, 0700, 0);     /* moving a directory writes its ".." */
+		(void)fchmodat(fd, en->d_name, 0700, 0); /* moving a directory writes its ".." */
 		snprintf(to, sizeof to, ".gone-%u", (*counter)++);
 		if (renameat(fd, en->d_name, top, to) && errno != ENOENT)
 			rc = err_sys(e, errno, "remove \"%s\" of a workspace", en->d_name);
@@ -153,7 +154,8 @@ static enum err_code flatten(int top, const char *name, unsigned *counter, struc
 	return rc;
 }
 
-/* rm -r of what a hostile program may have left: any depth, any mode, in constant memory and without following links. */
+/* rm -r of what a hostile program may have left: any depth, any mode, in constant memory and without following links.
+ */
 enum err_code workspace_remove(const char *workspace, struct err *e)
 {
 	AUTO_FD int top = open(workspace, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

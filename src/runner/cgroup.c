@@ -238,6 +238,12 @@ static void say(char out[96], bool v2, int rc, const char *why, const char *valu
 		snprintf(out, 96, "cgroup %s: %s", v2 ? "v2" : "v1", value);
 }
 
+static int v1_quota(const char *dir, int64_t quota_us)
+{
+	int rc = write_number(dir, "cpu.cfs_period_us", CPU_PERIOD_US);
+	return rc ? rc : write_number(dir, "cpu.cfs_quota_us", quota_us);
+}
+
 static void limit_cpu(struct hierarchy *h, const char *name, const struct cgroup_limits *l, struct cgroup *g,
 		      struct cgroup_report *rep)
 {
@@ -251,15 +257,14 @@ static void limit_cpu(struct hierarchy *h, const char *name, const struct cgroup
 	snprintf(rep->cpu, sizeof rep->cpu, "none");
 	snprintf(rep->cpu_request, sizeof rep->cpu_request, "none");
 	if (l->cpu_milli >= cores * 1000) {
-		snprintf(rep->cpu, sizeof rep->cpu, "at or over the machine's %" PRId64 " cores: no quota needed", cores);
+		snprintf(rep->cpu, sizeof rep->cpu, "at or over the machine's %" PRId64 " cores: no quota needed",
+			 cores);
 	} else if (l->cpu_milli > 0) {
 		int64_t quota = l->cpu_milli * CPU_PERIOD_US / 1000;
 		if (quota < 1000)
-			quota = 1000;      /* the kernel's least */
+			quota = 1000; /* the kernel's least */
 		snprintf(text, sizeof text, "%" PRId64 " %d", quota, CPU_PERIOD_US);
-		int rc = !d ? 0
-		       : v2 ? write_file(d, "cpu.max", text)
-			    : write_number(d, "cpu.cfs_period_us", CPU_PERIOD_US) ?: write_number(d, "cpu.cfs_quota_us", quota);
+		int rc = !d ? 0 : v2 ? write_file(d, "cpu.max", text) : v1_quota(d, quota);
 		milli_text(l->cpu_milli, value);
 		say(rep->cpu, v2, rc, d ? NULL : why, value);
 	}
@@ -421,11 +426,13 @@ void runner_capabilities(char out[512])
 	struct cgroup_report r;
 	char name[64];
 	snprintf(name, sizeof name, "mysimbdp-probe-%d", (int)getpid());
-	cgroup_make(name, &(struct cgroup_limits){.cpu_milli = 1, .cpu_request_milli = 1, .memory_bytes = 1 << 20,
-						  .max_processes = 1}, &g, &r);
+	cgroup_make(name,
+		    &(struct cgroup_limits){
+			.cpu_milli = 1, .cpu_request_milli = 1, .memory_bytes = 1 << 20, .max_processes = 1},
+		    &g, &r);
 	cgroup_remove(&g);
 	char *const said[] = {r.cpu, r.memory, r.processes};
-	for (size_t i = 0; i < 3; i++)         /* "cgroup v1: 500m" -> "cgroup v1" */
+	for (size_t i = 0; i < 3; i++) /* "cgroup v1: 500m" -> "cgroup v1" */
 		if (!strncmp(said[i], "cgroup", 6))
 			said[i][strcspn(said[i], ":")] = 0;
 	snprintf(out, 512, "{\"cpu\":\"%s\",\"memory\":\"%s\",\"processes\":\"%s\"}", r.cpu, r.memory, r.processes);

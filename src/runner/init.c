@@ -37,7 +37,7 @@
 static void report(const struct init_args *a, struct init_report *r)
 {
 	ssize_t n = write(a->report_fd, r, sizeof *r);
-	(void)n;                 /* the supervisor is gone: nobody to tell */
+	(void)n; /* the supervisor is gone: nobody to tell */
 }
 
 static void not_started(const struct init_args *a, int sys, const char *what) __attribute__((noreturn));
@@ -80,7 +80,7 @@ static void app_main(const struct init_args *a)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		not_started(a, errno, "give up privileges");
 	prctl(PR_SET_DUMPABLE, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);      /* after setuid, which clears it */
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* after setuid, which clears it */
 	umask(077);
 	for (int i = 1; i < NSIG; i++)
 		signal(i, SIG_DFL);
@@ -182,8 +182,8 @@ static void build_view(const struct init_args *a)
 			not_started(a, rc, "make the workspace's mount point");
 		if (mount(self, s->workspace, NULL, MS_BIND, NULL))
 			not_started(a, errno, "mount the workspace");
-		(void)mount("mysimbdp", s->hide, NULL,
-			    MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=1m");
+		(void)mount("mysimbdp", s->hide, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+			    "mode=755,size=1m");
 	}
 	close(ws);
 	/* Refused inside some containers; the outer /proc then stays, and shows names of other processes. */
@@ -236,7 +236,7 @@ void init_main(const struct init_args *a)
 {
 	sigset_t signals;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (size_t i = 0; i < 3; i++)         /* a reading end of ours would hide the supervisor's death */
+	for (size_t i = 0; i < 3; i++) /* a reading end of ours would hide the supervisor's death */
 		close(a->close_fds[i]);
 	if (a->user_ns)
 		map_user(a);
@@ -268,9 +268,9 @@ pid_t init_fork(struct init_args *a, char ns[96])
 	const int tries[] = {all, all | CLONE_NEWUSER, 0};
 	for (size_t i = a->spec->run.no_namespaces ? 2 : 0; i < 3; i++) {
 		if (i == 1 && (geteuid() == 0 || a->spec->run.uid))
-			continue;      /* in a user namespace root could not become the tenant's user */
+			continue; /* in a user namespace root could not become the tenant's user */
 		if (i == 2 && a->spec->mount_at[0])
-			break;         /* without mounts the tenant's user would not reach its workspace */
+			break; /* without mounts the tenant's user would not reach its workspace */
 		a->pid_ns = a->mount_ns = tries[i] != 0;
 		a->user_ns = tries[i] & CLONE_NEWUSER;
 		snprintf(ns, 96, "%s", a->user_ns ? "pid, mount, ipc, user" : a->pid_ns ? "pid, mount, ipc" : "none");

@@ -17,7 +17,7 @@
 
 /* ---- cgroup.c: one group a run. path holds the absolute directories (one a controller with v1), joined by ':'. */
 struct cgroup {
-	char path[512];          /* "" none */
+	char path[512]; /* "" none */
 };
 
 struct cgroup_limits {
@@ -27,7 +27,7 @@ struct cgroup_limits {
 /* How each limit is kept: "cgroup v1: 500m", "not enforced: why", "none". */
 struct cgroup_report {
 	char cpu[96], memory[96], cpu_request[96], processes[96];
-	bool has_processes;      /* a pids controller counts; else RLIMIT_NPROC has to */
+	bool has_processes; /* a pids controller counts; else RLIMIT_NPROC has to */
 };
 
 /* Never fails: what cannot be enforced is told in the report. */
@@ -45,9 +45,9 @@ struct supervise_spec {
 	struct run_spec run;
 	struct cgroup group;
 	struct cgroup_report report;
-	pid_t parent;            /* the manager's process */
-	const char *mount_at;    /* bind the workspace there because the user cannot reach it; "" no */
-	int alive_fd;            /* the locked WORKSPACE/alive, inherited */
+	pid_t parent;	      /* the manager's process */
+	const char *mount_at; /* bind the workspace there because the user cannot reach it; "" no */
+	int alive_fd;	      /* the locked WORKSPACE/alive, inherited */
 };
 
 enum err_code spec_write(const char *path, const struct supervise_spec *s, struct err *e) MUST_USE;
@@ -65,25 +65,25 @@ struct outlog {
 };
 enum err_code outlog_open(struct outlog *l, const char *path, uint64_t max, struct err *e) MUST_USE;
 void outlog_add(struct outlog *l, const char *p, size_t n);
-void outlog_close(struct outlog *l);       /* writes the last half */
+void outlog_close(struct outlog *l); /* writes the last half */
 
 /* ---- init.c: the process between the supervisor and the app; pid 1 where a pid namespace is permitted */
 enum init_stage { INIT_EXITED = 1, INIT_NOT_STARTED };
 struct init_report {
 	int stage;
-	int wait_status;         /* of the app */
-	int sys;                 /* INIT_NOT_STARTED: errno */
-	char what[64];           /* ... of what */
-	struct rusage usage;     /* of all that were waited for */
+	int wait_status;     /* of the app */
+	int sys;	     /* INIT_NOT_STARTED: errno */
+	char what[64];	     /* ... of what */
+	struct rusage usage; /* of all that were waited for */
 };
 
 struct init_args {
 	const struct supervise_spec *spec;
-	char *const *argv;       /* of the app */
+	char *const *argv; /* of the app */
 	char *const *envp;
-	int out_fd;              /* app's stdout and stderr */
+	int out_fd; /* app's stdout and stderr */
 	int report_fd;
-	int close_fds[3];        /* the supervisor's own descriptors */
+	int close_fds[3]; /* the supervisor's own descriptors */
 	bool pid_ns, mount_ns, user_ns;
 	uid_t outer_uid;
 	gid_t outer_gid;

@@ -76,7 +76,8 @@ void outlog_close(struct outlog *l)
 {
 	if (l->ring) {
 		char line[96];
-		int n = l->dropped ? snprintf(line, sizeof line, "\n... %" PRIu64 " bytes left out ...\n", l->dropped) : 0;
+		int n =
+		    l->dropped ? snprintf(line, sizeof line, "\n... %" PRIu64 " bytes left out ...\n", l->dropped) : 0;
 		put(l, line, (size_t)n);
 		size_t first = l->cap - l->start < l->n ? l->cap - l->start : l->n;
 		put(l, l->ring + l->start, first);

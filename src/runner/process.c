@@ -164,9 +164,12 @@ static enum err_code process_start(const struct run_spec *run, struct run_handle
 		return rc;
 	snprintf(parent, sizeof parent, "%.*s", (int)(path_base(run->workspace) - run->workspace), run->workspace);
 	snprintf(name, sizeof name, "mysimbdp-%08x-r%" PRId64, (unsigned)hash64(parent, strlen(parent), 0), run->run);
-	cgroup_make(name, &(struct cgroup_limits){.cpu_milli = s.run.cpu_milli, .memory_bytes = s.run.memory_bytes,
-						  .cpu_request_milli = s.run.cpu_request_milli,
-						  .max_processes = s.run.max_processes}, &s.group, &s.report);
+	cgroup_make(name,
+		    &(struct cgroup_limits){.cpu_milli = s.run.cpu_milli,
+					    .memory_bytes = s.run.memory_bytes,
+					    .cpu_request_milli = s.run.cpu_request_milli,
+					    .max_processes = s.run.max_processes},
+		    &s.group, &s.report);
 	snprintf(path, sizeof path, "%s/spec.json", run->workspace);
 	const char *const no_env[] = {NULL};
 	if (!s.run.env)
@@ -205,7 +208,10 @@ enum err_code runner_status(const char *workspace, struct run_status *ret, struc
 {
 	enum err_code rc = status_read(workspace, ret, e);
 	if (rc == ERR_NOT_FOUND || rc == ERR_DOCUMENT) {
-		*ret = (struct run_status){.ended = true, .lost = true, .exit_code = -1, .limits = "{}",
+		*ret = (struct run_status){.ended = true,
+					   .lost = true,
+					   .exit_code = -1,
+					   .limits = "{}",
 					   .reason = "lost: the supervisor ended without a status"};
 		return ERR_OK;
 	}
@@ -314,12 +320,12 @@ static void process_release(struct run_handle *h)
 }
 
 const struct runner_class runner_process = {
-	.name = "process",
-	.summary = "a process tree of this machine, limited by cgroups and namespaces where permitted",
-	.start = process_start,
-	.poll = process_poll,
-	.wait = process_wait,
-	.stop = process_stop,
-	.reap = process_reap,
-	.release = process_release,
+    .name = "process",
+    .summary = "a process tree of this machine, limited by cgroups and namespaces where permitted",
+    .start = process_start,
+    .poll = process_poll,
+    .wait = process_wait,
+    .stop = process_stop,
+    .reap = process_reap,
+    .release = process_release,
 };

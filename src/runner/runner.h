@@ -19,48 +19,48 @@
 #include <sys/types.h>
 
 struct run_spec {
-	int64_t run;                     /* id */
+	int64_t run; /* id */
 	const char *tenant, *app;
-	const char *workspace;           /* absolute; SOURCE_PATH; has TENANT/in and TENANT/out */
-	const char *const *command;      /* argv, NULL-terminated; argv[0] absolute or found in PATH */
-	const char *const *env;          /* NAME=VALUE beside PATH, HOME, LANG, CLIENT_ID, SOURCE_PATH; may be NULL */
-	int64_t cpu_milli;               /* limits; 0: none */
+	const char *workspace;	    /* absolute; SOURCE_PATH; has TENANT/in and TENANT/out */
+	const char *const *command; /* argv, NULL-terminated; argv[0] absolute or found in PATH */
+	const char *const *env;	    /* NAME=VALUE beside PATH, HOME, LANG, CLIENT_ID, SOURCE_PATH; may be NULL */
+	int64_t cpu_milli;	    /* limits; 0: none */
 	int64_t memory_bytes;
-	int64_t cpu_request_milli;       /* shares; 0: none */
-	int64_t timeout_s;               /* wall clock; 0: none */
-	int64_t grace_s;                 /* between SIGTERM and SIGKILL; default 10 */
-	int64_t max_processes;           /* 0: 512 */
-	uint64_t max_output_bytes;       /* of out/; 0: none (RLIMIT_FSIZE a file) */
-	uid_t uid;                       /* to run as when we are root; 0: as we are */
+	int64_t cpu_request_milli; /* shares; 0: none */
+	int64_t timeout_s;	   /* wall clock; 0: none */
+	int64_t grace_s;	   /* between SIGTERM and SIGKILL; default 10 */
+	int64_t max_processes;	   /* 0: 512 */
+	uint64_t max_output_bytes; /* of out/; 0: none (RLIMIT_FSIZE a file) */
+	uid_t uid;		   /* to run as when we are root; 0: as we are */
 	gid_t gid;
-	const char *log_path;            /* stdout and stderr, bounded by log_max */
-	uint64_t log_max;                /* 0: 1 MiB */
-	const char *hide;                /* directory that the program must not see beside its workspace (the data
-					    directory); kept where a mount namespace is permitted; may be NULL */
+	const char *log_path; /* stdout and stderr, bounded by log_max */
+	uint64_t log_max;     /* 0: 1 MiB */
+	const char *hide;     /* directory that the program must not see beside its workspace (the data
+				 directory); kept where a mount namespace is permitted; may be NULL */
 	bool no_namespaces;
 };
 
 struct run_status {
 	bool ended;
-	bool lost;                       /* the supervisor left no status */
-	int exit_code, signal;           /* exit_code -1 when a signal ended it */
+	bool lost;	       /* the supervisor left no status */
+	int exit_code, signal; /* exit_code -1 when a signal ended it */
 	bool timed_out, oom, stopped;
 	int64_t started_us, ended_us;
-	int64_t cpu_us, peak_bytes;      /* of the tree where a cgroup tells, else of the children that were waited for */
-	char limits[512];                /* JSON: {"cpu":"cgroup v1 quota 500m","memory":"not enforced: ..."} */
-	char reason[256];                /* one sentence: "exit 3", "killed by signal 9 (out of memory: limit 128Mi)" */
+	int64_t cpu_us, peak_bytes; /* of the tree where a cgroup tells, else of the children that were waited for */
+	char limits[512];	    /* JSON: {"cpu":"cgroup v1 quota 500m","memory":"not enforced: ..."} */
+	char reason[256];	    /* one sentence: "exit 3", "killed by signal 9 (out of memory: limit 128Mi)" */
 };
 
 struct run_handle {
-	pid_t pid;                       /* supervisor */
-	int64_t pid_start;               /* from /proc/PID/stat, to recognise it again */
+	pid_t pid;	   /* supervisor */
+	int64_t pid_start; /* from /proc/PID/stat, to recognise it again */
 	int pidfd;
-	char cgroup[512];                /* "" none */
+	char cgroup[512]; /* "" none */
 	char workspace[1024];
 };
 
 struct runner_class {
-	const char *name;                /* "process" */
+	const char *name; /* "process" */
 	const char *summary;
 	enum err_code (*start)(const struct run_spec *spec, struct run_handle *ret, struct err *e);
 	/* Has it ended? Does not wait. */

@@ -97,29 +97,30 @@ enum err_code spec_read(const char *path, struct arena *a, struct supervise_spec
 	if (rc)
 		return rc;
 	*ret = (struct supervise_spec){
-		.run = {
-			.run = json_get_int(root, "run", 0),
-			.tenant = json_get_str(root, "tenant", ""),
-			.app = json_get_str(root, "app", ""),
-			.workspace = json_get_str(root, "workspace", ""),
-			.command = read_strings(json_get(root, "command"), a),
-			.env = read_strings(json_get(root, "env"), a),
-			.cpu_milli = json_get_int(root, "cpu_milli", 0),
-			.memory_bytes = json_get_int(root, "memory_bytes", 0),
-			.timeout_s = json_get_int(root, "timeout_s", 0),
-			.grace_s = json_get_int(root, "grace_s", RUN_GRACE_DEFAULT),
-			.max_processes = json_get_int(root, "max_processes", RUN_PROCESSES_DEFAULT),
-			.max_output_bytes = (uint64_t)json_get_int(root, "max_output_bytes", 0),
-			.uid = (uid_t)json_get_int(root, "uid", 0),
-			.gid = (gid_t)json_get_int(root, "gid", 0),
-			.log_path = json_get_str(root, "log_path", ""),
-			.log_max = (uint64_t)json_get_int(root, "log_max", RUN_LOG_DEFAULT),
-			.no_namespaces = !json_get_bool(root, "namespaces", true),
-			.hide = json_get_str(root, "hide", ""),
+	    .run =
+		{
+		    .run = json_get_int(root, "run", 0),
+		    .tenant = json_get_str(root, "tenant", ""),
+		    .app = json_get_str(root, "app", ""),
+		    .workspace = json_get_str(root, "workspace", ""),
+		    .command = read_strings(json_get(root, "command"), a),
+		    .env = read_strings(json_get(root, "env"), a),
+		    .cpu_milli = json_get_int(root, "cpu_milli", 0),
+		    .memory_bytes = json_get_int(root, "memory_bytes", 0),
+		    .timeout_s = json_get_int(root, "timeout_s", 0),
+		    .grace_s = json_get_int(root, "grace_s", RUN_GRACE_DEFAULT),
+		    .max_processes = json_get_int(root, "max_processes", RUN_PROCESSES_DEFAULT),
+		    .max_output_bytes = (uint64_t)json_get_int(root, "max_output_bytes", 0),
+		    .uid = (uid_t)json_get_int(root, "uid", 0),
+		    .gid = (gid_t)json_get_int(root, "gid", 0),
+		    .log_path = json_get_str(root, "log_path", ""),
+		    .log_max = (uint64_t)json_get_int(root, "log_max", RUN_LOG_DEFAULT),
+		    .no_namespaces = !json_get_bool(root, "namespaces", true),
+		    .hide = json_get_str(root, "hide", ""),
 		},
-		.parent = (pid_t)json_get_int(root, "parent", 0),
-		.mount_at = json_get_str(root, "mount_at", ""),
-		.alive_fd = (int)json_get_int(root, "alive_fd", -1),
+	    .parent = (pid_t)json_get_int(root, "parent", 0),
+	    .mount_at = json_get_str(root, "mount_at", ""),
+	    .alive_fd = (int)json_get_int(root, "alive_fd", -1),
 	};
 	copy(ret->group.path, sizeof ret->group.path, root, "cgroup");
 	copy(ret->report.cpu, sizeof ret->report.cpu, root, "limit_cpu");
@@ -171,16 +172,16 @@ enum err_code status_read(const char *workspace, struct run_status *ret, struct 
 	enum err_code rc = json_read_file(path, 64 << 10, &a, &root, NULL, e);
 	if (!rc) {
 		*ret = (struct run_status){
-			.ended = true,
-			.exit_code = (int)json_get_int(root, "exit_code", -1),
-			.signal = (int)json_get_int(root, "signal", 0),
-			.timed_out = json_get_bool(root, "timed_out", false),
-			.oom = json_get_bool(root, "oom", false),
-			.stopped = json_get_bool(root, "stopped", false),
-			.started_us = json_get_int(root, "started_us", 0),
-			.ended_us = json_get_int(root, "ended_us", 0),
-			.cpu_us = json_get_int(root, "cpu_us", 0),
-			.peak_bytes = json_get_int(root, "peak_bytes", 0),
+		    .ended = true,
+		    .exit_code = (int)json_get_int(root, "exit_code", -1),
+		    .signal = (int)json_get_int(root, "signal", 0),
+		    .timed_out = json_get_bool(root, "timed_out", false),
+		    .oom = json_get_bool(root, "oom", false),
+		    .stopped = json_get_bool(root, "stopped", false),
+		    .started_us = json_get_int(root, "started_us", 0),
+		    .ended_us = json_get_int(root, "ended_us", 0),
+		    .cpu_us = json_get_int(root, "cpu_us", 0),
+		    .peak_bytes = json_get_int(root, "peak_bytes", 0),
 		};
 		copy(ret->limits, sizeof ret->limits, root, "limits");
 		copy(ret->reason, sizeof ret->reason, root, "reason");

@@ -37,7 +37,7 @@ struct supervisor {
 	bool reported, init_gone, terminating, killed;
 	pid_t init;
 	int signal_fd, out_fd, report_fd;
-	int64_t timeout_ns, kill_ns;     /* monotonic; 0 none */
+	int64_t timeout_ns, kill_ns; /* monotonic; 0 none */
 	char namespaces[96];
 };
 
@@ -188,7 +188,7 @@ static void finish(struct supervisor *s)
 		t->exit_code = WIFEXITED(s->report.wait_status) ? WEXITSTATUS(s->report.wait_status) : -1;
 		t->signal = WIFSIGNALED(s->report.wait_status) ? WTERMSIG(s->report.wait_status) : 0;
 	} else if (!s->reported) {
-		t->signal = SIGKILL;     /* init was killed with all of the tree */
+		t->signal = SIGKILL; /* init was killed with all of the tree */
 	}
 	/* Stopping is a failure even when the program exits 0 on SIGTERM: it was not done. */
 	t->cpu_us = (u->ru_utime.tv_sec + u->ru_stime.tv_sec) * US_PER_S + u->ru_utime.tv_usec + u->ru_stime.tv_usec;
@@ -265,14 +265,19 @@ static enum err_code start(struct supervisor *s, struct arena *a, struct err *e)
 		return err_oom(e);
 	if (pipe2(out, O_CLOEXEC) || pipe2(rep, O_CLOEXEC))
 		return err_sys(e, errno, "make a pipe");
-	struct init_args ia = {.spec = &s->spec, .argv = (char *const *)s->spec.run.command, .envp = env,
-			       .out_fd = out[1], .report_fd = rep[1], .outer_uid = geteuid(), .outer_gid = getegid()};
+	struct init_args ia = {.spec = &s->spec,
+			       .argv = (char *const *)s->spec.run.command,
+			       .envp = env,
+			       .out_fd = out[1],
+			       .report_fd = rep[1],
+			       .outer_uid = geteuid(),
+			       .outer_gid = getegid()};
 	ia.close_fds[0] = out[0];
 	ia.close_fds[1] = rep[0];
 	ia.close_fds[2] = s->signal_fd;
 	s->out_fd = out[0];
 	s->report_fd = rep[0];
-	environ = env;                 /* execvpe searches the app's PATH, not ours */
+	environ = env; /* execvpe searches the app's PATH, not ours */
 	s->status.started_us = clock_now_us();
 	if (s->spec.run.timeout_s > 0)
 		s->timeout_ns = clock_mono_ns() + s->spec.run.timeout_s * INT64_C(1000000000);

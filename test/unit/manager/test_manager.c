@@ -23,7 +23,8 @@
 #define AGREEMENT "{\"client\": \"acme\", \"schedule\": \"*/5 * * * *\", \"maxFilesPerRun\": 8}"
 #define DATA_FILE                                                                                                      \
 	"{\"name\": \"small\", \"file_type\": \"csv\", \"key_space\": \"ks\", \"csv.first.row.as.header\": true,"      \
-	"\"schema\": {\"type\": \"record\", \"name\": \"small\", \"fields\": [{\"name\": \"id\", \"type\": \"string\"}]}," \
+	"\"schema\": {\"type\": \"record\", \"name\": \"small\", \"fields\": [{\"name\": \"id\", \"type\": "           \
+	"\"string\"}]},"                                                                                               \
 	"\"primary_key\": [\"id\"], \"max_file_size_mb\": 1}"
 
 struct fixture {
@@ -136,7 +137,7 @@ static void test_due_clock_set_back(void **state)
 	arena_init(&a, 1 << 20);
 	struct cron c = cron("0 * * * *", &a);
 	struct due d = schedule_due(&c, at("2026-11-22T15:00:00Z"), at("2026-11-22T14:59:50Z"));
-	assert_false(d.due || d.clock_back);     /* a few seconds are no change */
+	assert_false(d.due || d.clock_back); /* a few seconds are no change */
 	d = schedule_due(&c, at("2026-11-22T15:00:00Z"), at("2026-11-22T13:10:00Z"));
 	assert_true(d.clock_back && !d.due);
 	arena_done(&a);
@@ -156,7 +157,7 @@ static void test_retry_rules(void **state)
 	struct catalog_run r = {.state = RUN_FAILED, .exit_code = 3};
 	assert_true(run_was_apps_fault(&r));
 	r.exit_code = -1;
-	assert_false(run_was_apps_fault(&r));     /* never started, or stopped */
+	assert_false(run_was_apps_fault(&r)); /* never started, or stopped */
 	r.signal = 9;
 	assert_true(run_was_apps_fault(&r));
 	r.state = RUN_LOST;
@@ -194,14 +195,15 @@ static void test_stage(void **state)
 	struct catalog_file file;
 	struct stat o, l;
 	int64_t id = receive(f, "a b.csv", "id\n1\n");
-	char *original = path_original(&f->m.arena, f->dir, "acme", id), *name = path_staged(&f->m.arena, f->dir, "acme", "a b.csv");
+	char *original = path_original(&f->m.arena, f->dir, "acme", id),
+	     *name = path_staged(&f->m.arena, f->dir, "acme", "a b.csv");
 	OK(catalog_file_get(f->m.catalog, id, &f->m.arena, &file, err));
 	assert_int_equal(file.state, FILE_STAGED);
 	assert_int_equal(lstat(original, &o), 0);
 	assert_int_equal(lstat(name, &l), 0);
 	assert_int_equal(o.st_ino, l.st_ino);
 	assert_int_equal(o.st_mode & 07777, 0440);
-	OK(manager_stage(&f->m, &file, err));             /* again: nothing happens */
+	OK(manager_stage(&f->m, &file, err)); /* again: nothing happens */
 	OK(catalog_file_move(f->m.catalog, id, 0, FILE_DELETED, 0, "deleted", err));
 	OK(manager_unstage(&f->m, &file, err));
 	assert_int_equal(access(original, F_OK), -1);
@@ -220,8 +222,14 @@ static int64_t run_of(struct fixture *f, const struct deal *d, enum run_state en
 	int64_t ids[64], run;
 	for (size_t i = 0; i < d->n; i++)
 		ids[i] = d->files[i].id;
-	struct catalog_run r = {.tenant = "acme", .app = "default", .trigger = "manual", .reason = "", .limits = "", .cgroup = "",
-				.files_in = d->n, .started_us = clock_now_us()};
+	struct catalog_run r = {.tenant = "acme",
+				.app = "default",
+				.trigger = "manual",
+				.reason = "",
+				.limits = "",
+				.cgroup = "",
+				.files_in = d->n,
+				.started_us = clock_now_us()};
 	OK(catalog_run_start(f->m.catalog, &r, ids, d->n, &run, err));
 	r.id = run;
 	r.state = end;
@@ -249,14 +257,14 @@ static void test_halving_down_to_the_bad_one(void **state)
 	}
 	bad = ids[5];
 	struct deal d = deal(f, TRIGGER_SCHEDULE);
-	assert_int_equal(d.n, 8);                         /* maxFilesPerRun, oldest first */
+	assert_int_equal(d.n, 8); /* maxFilesPerRun, oldest first */
 	assert_int_equal(d.files[0].id, ids[0]);
 	assert_int_equal(d.waiting, 10);
 	assert_int_equal(d.highest, ids[9]);
 	run_of(f, &d, RUN_FAILED, 7);
-	assert_int_equal(deal(f, TRIGGER_RETRY).n, 0);    /* the pause of 5 s */
+	assert_int_equal(deal(f, TRIGGER_RETRY).n, 0); /* the pause of 5 s */
 	assert_true(deal(f, TRIGGER_RETRY).retry_at_us > clock_now_us());
-	d = deal(f, TRIGGER_SCHEDULE);                    /* bad data never stops good data */
+	d = deal(f, TRIGGER_SCHEDULE); /* bad data never stops good data */
 	assert_int_equal(d.n, 2);
 	run_of(f, &d, RUN_SUCCEEDED, 0);
 	/* By hand there is no pause: halves, until the bad one is alone. */
@@ -299,7 +307,7 @@ static void test_lost_runs_are_repeated_whole(void **state)
 	run_of(f, &d, RUN_LOST, -1);
 	d = deal(f, TRIGGER_MANUAL);
 	assert_int_equal(d.n, 6);
-	run_of(f, &d, RUN_FAILED, -1);                    /* could not be started */
+	run_of(f, &d, RUN_FAILED, -1); /* could not be started */
 	assert_int_equal(deal(f, TRIGGER_MANUAL).n, 6);
 }
 
@@ -334,7 +342,7 @@ static void test_remove_hostile_tree(void **state)
 	assert_non_null(getcwd(cwd, sizeof cwd));
 	assert_int_equal(mkdir(ws, 0700), 0);
 	assert_int_equal(chdir(ws), 0);
-	for (int i = 0; i < 3000; i++) {                   /* far beyond PATH_MAX */
+	for (int i = 0; i < 3000; i++) { /* far beyond PATH_MAX */
 		assert_int_equal(mkdir("deep", 0700), 0);
 		assert_int_equal(chdir("deep"), 0);
 		close(open("file", O_CREAT | O_WRONLY, 0));
@@ -374,7 +382,8 @@ static void test_promotion_may_be_cut_anywhere(void **state)
 	int64_t a = receive(f, "a.csv", "id\n1\n"), b = receive(f, "b.csv", "id\n2\n");
 	struct deal d = deal(f, TRIGGER_SCHEDULE);
 	int64_t ids[] = {a, b}, run;
-	struct catalog_run r = {.tenant = "acme", .app = "default", .trigger = "manual", .reason = "", .limits = "", .cgroup = ""};
+	struct catalog_run r = {
+	    .tenant = "acme", .app = "default", .trigger = "manual", .reason = "", .limits = "", .cgroup = ""};
 	OK(catalog_run_start(f->m.catalog, &r, ids, 2, &run, err));
 	struct run_slot s = slot(f, run, d.files, d.n);
 	struct promoted p;
@@ -382,9 +391,9 @@ static void test_promotion_may_be_cut_anywhere(void **state)
 	put(&s, "a.csv", "id\n1\n");
 	put(&s, "other.csv", "id\n3\n");
 	OK(promote_take(&s, &p, err));
-	OK(promote_take(&s, &p, err));                     /* as after a crash */
+	OK(promote_take(&s, &p, err)); /* as after a crash */
 	assert_int_equal(p.n, 3);
-	assert_string_equal(p.outputs[0].name, "a.csv");   /* in the order of the inputs */
+	assert_string_equal(p.outputs[0].name, "a.csv"); /* in the order of the inputs */
 	assert_string_equal(p.outputs[0].source, "a.csv");
 	assert_string_equal(p.outputs[1].name, "b-result.csv");
 	assert_string_equal(p.outputs[1].source, "b.csv");
@@ -438,7 +447,8 @@ static void test_twin_is_copied(void **state)
 	struct fixture *f = *state;
 	struct run_slot s = slot(f, 9, NULL, 0);
 	struct promoted p;
-	char *out = arena_printf(&s.arena, "%s/acme/out/x.csv", s.workspace), *twin = arena_printf(&s.arena, "%s/twin", f->dir);
+	char *out = arena_printf(&s.arena, "%s/acme/out/x.csv", s.workspace),
+	     *twin = arena_printf(&s.arena, "%s/twin", f->dir);
 	put(&s, "x.csv", "id\n1\n");
 	assert_int_equal(link(out, twin), 0);
 	OK(promote_take(&s, &p, err));
@@ -461,15 +471,15 @@ static void test_retention_waits_for_delivery(void **state)
 	int64_t version, done = receive(f, "done.csv", "id\n1\n"), staged = receive(f, "staged.csv", "id\n2\n");
 	struct catalog_file file;
 	OK(catalog_file_move(f->m.catalog, done, 0, FILE_DELIVERED, 0, "delivered", err));
-	retention_tick(&f->m);                             /* absent: everything is kept */
+	retention_tick(&f->m); /* absent: everything is kept */
 	assert_int_equal(access(path_original(&f->m.arena, f->dir, "acme", done), F_OK), 0);
-	OK(catalog_tenant_put(f->m.catalog, "acme", DATA_FILE, "{\"client\": \"acme\", \"data_retention_period_days\": 1}", tables,
-			      &version, err));
+	OK(catalog_tenant_put(f->m.catalog, "acme", DATA_FILE,
+			      "{\"client\": \"acme\", \"data_retention_period_days\": 1}", tables, &version, err));
 	OK(tenants_refresh(&f->m, err));
-	retention_tick(&f->m);                             /* not a day old */
+	retention_tick(&f->m); /* not a day old */
 	assert_int_equal(access(path_original(&f->m.arena, f->dir, "acme", done), F_OK), 0);
-	OK(catalog_tenant_put(f->m.catalog, "acme", DATA_FILE, "{\"client\": \"acme\", \"data_retention_period_days\": 0}", tables,
-			      &version, err));
+	OK(catalog_tenant_put(f->m.catalog, "acme", DATA_FILE,
+			      "{\"client\": \"acme\", \"data_retention_period_days\": 0}", tables, &version, err));
 	OK(tenants_refresh(&f->m, err));
 	retention_tick(&f->m);
 	assert_int_equal(access(path_original(&f->m.arena, f->dir, "acme", done), F_OK), -1);
@@ -502,11 +512,21 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_due), cmocka_unit_test(test_due_every), cmocka_unit_test(test_due_clock_set_back),
-		cmocka_unit_test(test_retry_rules), T(test_stage), T(test_halving_down_to_the_bad_one),
-		T(test_lost_runs_are_repeated_whole), T(test_users), T(test_remove_hostile_tree),
-		T(test_promotion_may_be_cut_anywhere), T(test_promotion_of_a_replaced_out), T(test_promotion_limits),
-		T(test_twin_is_copied), T(test_retention_waits_for_delivery), T(test_count_records),
+	    cmocka_unit_test(test_due),
+	    cmocka_unit_test(test_due_every),
+	    cmocka_unit_test(test_due_clock_set_back),
+	    cmocka_unit_test(test_retry_rules),
+	    T(test_stage),
+	    T(test_halving_down_to_the_bad_one),
+	    T(test_lost_runs_are_repeated_whole),
+	    T(test_users),
+	    T(test_remove_hostile_tree),
+	    T(test_promotion_may_be_cut_anywhere),
+	    T(test_promotion_of_a_replaced_out),
+	    T(test_promotion_limits),
+	    T(test_twin_is_copied),
+	    T(test_retention_waits_for_delivery),
+	    T(test_count_records),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

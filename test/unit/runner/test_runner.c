@@ -59,8 +59,15 @@ static void setup(struct fixture *f, const char *script, uid_t uid)
 	f->argv[0] = "/bin/sh";
 	f->argv[1] = "-c";
 	f->argv[2] = script;
-	f->spec = (struct run_spec){.run = run, .tenant = "acme", .app = "default", .workspace = f->ws,
-				    .command = f->argv, .log_path = f->log, .grace_s = 2, .uid = uid, .gid = uid};
+	f->spec = (struct run_spec){.run = run,
+				    .tenant = "acme",
+				    .app = "default",
+				    .workspace = f->ws,
+				    .command = f->argv,
+				    .log_path = f->log,
+				    .grace_s = 2,
+				    .uid = uid,
+				    .gid = uid};
 }
 
 static void run(struct fixture *f)
@@ -88,8 +95,10 @@ static bool text_has(const char *text, const char *word)
 static void test_contract(void **state)
 {
 	struct fixture f;
-	setup(&f, "echo id=$CLIENT_ID; cd \"$SOURCE_PATH/$CLIENT_ID\" && ls -d in out; umask; echo x >out/a; "
-		  "echo \"extra=$EXTRA secret=$SECRET\"; echo oops >&2; ls /proc/self/fd", 0);
+	setup(&f,
+	      "echo id=$CLIENT_ID; cd \"$SOURCE_PATH/$CLIENT_ID\" && ls -d in out; umask; echo x >out/a; "
+	      "echo \"extra=$EXTRA secret=$SECRET\"; echo oops >&2; ls /proc/self/fd",
+	      0);
 	const char *const env[] = {"EXTRA=1", NULL};
 	f.spec.env = env;
 	setenv("SECRET", "must not be seen", 1);
@@ -149,7 +158,7 @@ static void test_stop_is_graceful(void **state)
 	assert_int_equal(runner_process.start(&f.spec, &f.h, &e), ERR_OK);
 	assert_int_equal(runner_process.poll(&f.h, &f.st, &e), ERR_OK);
 	assert_false(f.st.ended);
-	for (int i = 0; i < 500; i++) {     /* until the trap is set */
+	for (int i = 0; i < 500; i++) { /* until the trap is set */
 		struct stat st;
 		if (!stat(f.log, &st) && st.st_size)
 			break;
@@ -209,8 +218,10 @@ static void test_escape_without_namespaces(void **state)
 static void test_log_is_bounded(void **state)
 {
 	struct fixture f;
-	setup(&f, "echo first; i=0; while [ $i -lt 2000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); "
-		  "done; echo last", 0);
+	setup(&f,
+	      "echo first; i=0; while [ $i -lt 2000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); "
+	      "done; echo last",
+	      0);
 	f.spec.log_max = 4096;
 	run(&f);
 	assert_in_range(strlen(f.text), 4096, 4096 + 64);
@@ -275,8 +286,10 @@ static void test_user(void **state)
 	char original[600], link_name[700];
 	if (geteuid() != 0)
 		skip();
-	setup(&f, "cd $SOURCE_PATH/$CLIENT_ID; cat in/f; id -u; chmod 666 in/f; echo evil >>in/f; ls $HIDDEN; "
-		  "mv in/f out/f && echo moved; mv ../acme ../other; touch ../x; cat /proc/1/environ", 61234);
+	setup(&f,
+	      "cd $SOURCE_PATH/$CLIENT_ID; cat in/f; id -u; chmod 666 in/f; echo evil >>in/f; ls $HIDDEN; "
+	      "mv in/f out/f && echo moved; mv ../acme ../other; touch ../x; cat /proc/1/environ",
+	      61234);
 	char env[300];
 	snprintf(env, sizeof env, "HIDDEN=%s/original", base);
 	const char *const envs[] = {env, NULL};
@@ -354,7 +367,7 @@ static void test_reap_guards_pid(void **state)
 	assert_int_equal(kill(pid, 0), 0);
 	assert_int_equal(process_start_time(pid), start);
 	assert_int_equal(runner_process.reap(pid, start, "", &e), ERR_OK);
-	assert_int_equal(process_start_time(pid), 0);     /* a zombie is gone */
+	assert_int_equal(process_start_time(pid), 0); /* a zombie is gone */
 	waitpid(pid, NULL, 0);
 }
 
@@ -371,14 +384,22 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "__supervise"))
 		return runner_supervise(argv[2]);
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_contract), cmocka_unit_test(test_exit_and_signal),
-		cmocka_unit_test(test_not_started), cmocka_unit_test(test_time_limit),
-		cmocka_unit_test(test_stop_is_graceful), cmocka_unit_test(test_escape_with_namespaces),
-		cmocka_unit_test(test_escape_without_namespaces), cmocka_unit_test(test_log_is_bounded),
-		cmocka_unit_test(test_memory_limit), cmocka_unit_test(test_cpu_limit),
-		cmocka_unit_test(test_process_limit), cmocka_unit_test(test_user),
-		cmocka_unit_test(test_killed_supervisor), cmocka_unit_test(test_manager_dies),
-		cmocka_unit_test(test_reap_guards_pid), cmocka_unit_test(test_capabilities),
+	    cmocka_unit_test(test_contract),
+	    cmocka_unit_test(test_exit_and_signal),
+	    cmocka_unit_test(test_not_started),
+	    cmocka_unit_test(test_time_limit),
+	    cmocka_unit_test(test_stop_is_graceful),
+	    cmocka_unit_test(test_escape_with_namespaces),
+	    cmocka_unit_test(test_escape_without_namespaces),
+	    cmocka_unit_test(test_log_is_bounded),
+	    cmocka_unit_test(test_memory_limit),
+	    cmocka_unit_test(test_cpu_limit),
+	    cmocka_unit_test(test_process_limit),
+	    cmocka_unit_test(test_user),
+	    cmocka_unit_test(test_killed_supervisor),
+	    cmocka_unit_test(test_manager_dies),
+	    cmocka_unit_test(test_reap_guards_pid),
+	    cmocka_unit_test(test_capabilities),
 	};
 	snprintf(base, sizeof base, "/tmp/test_runner.XXXXXX");
 	if (!mkdtemp(base))
