@@ -3,12 +3,13 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 
 import pytest
 import small_tenant
-from conftest import BIN, SLOW, wait_until
+from conftest import BIN, SLOW, select, wait_until
 from small_tenant import csv_of, printed, rows, run_now, runs, upload
 
 QUICK = ["--set", "manager.retry_delay=0", "--set", "manager.run_attempts=2", "--set", "manager.worker_idle=1"]
@@ -317,3 +318,52 @@ def test_schema_change_previews_rebuilds_and_replays(quick, tmp_path):
     result = job("quarantine/replay", {})
     assert (result["tried"], result["delivered"], result["still_bad"]) == (1, 1, 0)
     assert set(rows(quick)) == {"x", "y", "z"} and str(rows(quick)["y"]) == "99999999999999999999"
+
+
+def test_a_full_disk_is_waited_out_and_told(stopped_platform, tmp_path):
+    p = stopped_platform.start(*QUICK, env={"MYSIMBDP_FAULT": "quarantine.commit=enospc@*"})
+    small_tenant.add(p, tmp_path)
+    [a] = upload(p, ("a.csv", b"id,n\nx,1\ny,bad\n"))
+    run_now(p)
+    wait_until(lambda: "its records wait: " in p.get(f"/v1/files/{a}").json["status"], what="the reason in its status")
+    assert "No space left" in p.get(f"/v1/files/{a}").json["status"]
+    p.stop()
+    p.start(*QUICK)
+    assert "1 in quarantine" in p.wait_for_file(a, "delivered")["status"]
+
+
+def test_retention_after_days(stopped_platform, tmp_path):
+    p = stopped_platform.start(*QUICK, "--set", "retention.interval=1")
+    small_tenant.add(p, tmp_path, data_retention_period_days=7)
+    old, kept = upload(p, ("old.csv", b"id,n\nx,1\ny,bad\n"), ("kept.csv", csv_of("k", 2)))
+    run_now(p)
+    p.wait_for_file(old, "delivered")
+    p.wait_for_file(kept, "delivered")
+    p.stop()
+    day, now = 86400 * 10**6, time.time_ns() // 1000
+    with sqlite3.connect(p.data / "ledger.db") as ledger:
+        ledger.execute("UPDATE file SET updated_us = ? WHERE name = 'old.csv'", (now - 8 * day,))
+        ledger.execute("UPDATE file SET updated_us = ? WHERE name = 'kept.csv'", (now - 6 * day,))
+        ledger.execute("UPDATE output SET updated_us = ? WHERE name = 'old.csv'", (now - 8 * day,))
+    ledger.close()
+    with sqlite3.connect(p.data / "quarantine/acme/quarantine.db") as quarantine:
+        quarantine.execute("UPDATE entry SET at_us = ?", (now - 8 * day,))
+    quarantine.close()
+    p.start(*QUICK, "--set", "retention.interval=1")
+    assert "data_retention_period_days is 7" in p.wait_for_file(old, "expired")["status"]
+    assert not (p.data / "staging/acme/.files" / old[1:]).exists()
+    assert (p.data / "staging/acme/.files" / kept[1:]).exists()
+    wait_until(lambda: [f.name for f in (p.data / "outputs/acme").rglob("*.csv")] == ["kept.csv"], what="the output's end")
+    wait_until(lambda: not select(p.data / "quarantine/acme/quarantine.db",
+                                  "SELECT 1 FROM entry WHERE state = 'open'"), what="the quarantine's erasure")
+    wait_until(lambda: {"original", "output", "quarantine"} <= {
+        r[0] for r in select(p.data / "ledger.db", "SELECT kind FROM erasure")}, what="the record of what was erased")
+    assert p.get(f"/v1/files/{kept}").json["state"] == "delivered" and len(rows(p)) == 3
+
+
+def test_a_file_that_no_app_takes_says_so(quick, tmp_path):
+    small_tenant.add(quick, tmp_path, app={"input.file.pattern": "in-.*\\.csv"})
+    a, b = upload(quick, ("in-a.csv", csv_of("a", 1)), ("b.csv", csv_of("b", 1)))
+    run_now(quick)
+    quick.wait_for_file(a, "delivered")
+    wait_until(lambda: "no app takes a file of this name" in quick.get(f"/v1/files/{b}").json["status"], what="the reason")
