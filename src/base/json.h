@@ -62,6 +62,7 @@ const char *json_type_name(enum json_type t);
 struct jsonw {
 	struct buf *b;
 	bool pretty;            /* set after jsonw_init for two-space indentation */
+	int pretty_depth;       /* what lies deeper stands on one line; 0: nothing does */
 	int depth;
 	bool comma[JSON_MAX_DEPTH];
 	bool after_key;

@@ -19,6 +19,12 @@ static void indent(struct jsonw *w)
 		buf_str(w->b, "  ");
 }
 
+/* Values at this depth stand on lines of their own. */
+static bool breaks_lines(const struct jsonw *w, int depth)
+{
+	return w->pretty && (w->pretty_depth == 0 || depth <= w->pretty_depth);
+}
+
 /* Before a value or key: the comma that is due, and the line break of pretty output. */
 static void before(struct jsonw *w)
 {
@@ -28,11 +34,14 @@ static void before(struct jsonw *w)
 	}
 	if (w->depth == 0)
 		return;
-	if (w->comma[w->depth - 1])
+	bool comma = w->comma[w->depth - 1];
+	if (comma)
 		buf_char(w->b, ',');
 	w->comma[w->depth - 1] = true;
-	if (w->pretty)
+	if (breaks_lines(w, w->depth))
 		indent(w);
+	else if (comma && w->pretty)
+		buf_char(w->b, ' ');
 }
 
 void jsonw_begin(struct jsonw *w, char open)
@@ -53,7 +62,7 @@ void jsonw_end(struct jsonw *w, char close)
 		return;
 	}
 	bool any = w->comma[--w->depth];
-	if (any && w->pretty)
+	if (any && breaks_lines(w, w->depth + 1))
 		indent(w);
 	buf_char(w->b, close);
 }

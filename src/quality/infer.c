@@ -252,12 +252,14 @@ static void write_dialect(const struct infer *x, struct jsonw *w)
 		jsonw_kstr(w, "csv.file.charset", x->charset);
 	if (x->null_words) {
 		jsonw_key(w, "csv.null.values");
+		w->pretty_depth = 1;
 		jsonw_begin(w, '[');
 		for (int i = 0; i < INFER_WORDS; i++) {
 			if (x->null_words >> i & 1)
 				jsonw_str(w, infer_words[i]);
 		}
 		jsonw_end(w, ']');
+		w->pretty_depth = 3;
 	}
 }
 
@@ -271,6 +273,7 @@ static enum err_code write_document(struct infer *x, struct span *ret, struct er
 	buf_init(&b, DOCUMENT_MAX);
 	jsonw_init(&w, &b);
 	w.pretty = true;
+	w.pretty_depth = 3;          /* a field is one line */
 	jsonw_begin(&w, '{');
 	jsonw_kstr(&w, "name", table);
 	jsonw_kstr(&w, "file_type", "csv");
@@ -281,6 +284,7 @@ static enum err_code write_document(struct infer *x, struct span *ret, struct er
 	jsonw_key(&w, "schema");
 	schema_write(&schema, &w);
 	jsonw_key(&w, "primary_key");
+	w.pretty_depth = 1;
 	jsonw_begin(&w, '[');
 	for (uint32_t i = 0; i < x->nkey; i++)
 		jsonw_str(&w, x->field[x->key[i]].name);
