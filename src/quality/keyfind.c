@@ -1,15 +1,15 @@
 /*
  * keyfind.c: the smallest set of at most four columns whose values are different in every record.
  *
- * For every two records of the file a key must have a column in which they differ: it hits their difference set. So:
- * the smallest set that hits all difference sets known so far is the candidate; it is tried on the file's first
- * records, then on all of them (a sort of 128-bit hashes on disk); two records that it can't tell apart are looked up
- * and give new difference sets. A candidate that survives is a key, and none is smaller, since every smaller one fails
- * some pair that was really seen. If no set of four hits them all, there is no key. (The idea is that of HyUCC, T.
- * Papenbrock and F. Naumann, "A Hybrid Approach for Efficient Unique Column Combination Discovery", 2017.)
+ * Sets are tried in order: the smaller first, then those further left, columns without exact values (double) last. A
+ * set is out when its columns have too few values together, when two records that were looked up before agree in all
+ * of it, or when two of the file's first records do (a hash table, left at the first such pair). What survives is tried
+ * on the whole file: a sort of 128-bit hashes on disk. Two records that the set can't tell apart are looked up, and
+ * the columns in which they differ rule out many later sets. So the first survivor is a key, and none is smaller.
  *
  * Different hashes prove different values. Equal ones could only make us miss a key, at odds of 2^-128 a pair.
  */
+#include "base/clock.h"
 #include "base/extsort.h"
 #include "base/hash.h"
 #include "quality/infer_internal.h"
@@ -18,13 +18,13 @@
 #include <stdlib.h>
 
 #define PAIRS_MAX 128
-#define DIFFS_MAX 4096
-#define ROUNDS_MAX 200        /* over the file; a round with a failed candidate reads it twice */
-#define SEARCH_MAX 4000000u   /* steps of one search */
+#define DIFFS_MAX 2048
+#define ROUNDS_MAX 100                          /* over the file; a failed one reads it twice */
+#define SEARCH_NS INT64_C(10000000000)          /* for sets that fail in memory */
+#define SLOTS (1u << 16)                        /* at least three times the sampled records */
 
-struct diff {
-	uint64_t *bits;           /* candidates in which two records differ */
-	uint32_t n;               /* how many */
+struct slot {
+	uint32_t stamp, row;
 };
 
 struct pair {
@@ -36,12 +36,17 @@ struct keyfind {
 	const struct data_file *df;
 	uint32_t *field;          /* candidates: field indexes, those with exact values first */
 	uint32_t ncand, words;
-	struct diff diff[DIFFS_MAX];
+	uint32_t *distinct;       /* per candidate: values among the sampled records */
+	uint32_t *most;           /* the most distinct of this candidate and those behind it */
+	uint64_t *diff[DIFFS_MAX];   /* bits of candidates in which two records differ */
 	uint32_t ndiff;
 	bool none;                /* two records are the same in all candidates, or we gave up */
 	struct pair pair[PAIRS_MAX];
 	uint32_t npair;
-	uint32_t steps;
+	uint32_t rounds;
+	int64_t searched_ns;
+	struct slot slot[SLOTS];  /* hash table; entries of an older stamp are empty */
+	uint32_t stamp;
 	uint64_t rejected;
 	bool counted;             /* rejected is known */
 };
@@ -59,64 +64,37 @@ static bool is_subset(const uint64_t *a, const uint64_t *b, uint32_t words)
 
 static void add_diff(struct keyfind *k, const uint64_t *bits)
 {
-	uint32_t n = 0;
+	bool any = false;
 
 	for (uint32_t i = 0; i < k->words; i++)
-		n += (uint32_t)__builtin_popcountll(bits[i]);
-	if (n == 0) {
+		any |= bits[i] != 0;
+	if (!any)
 		k->none = true;
-		return;
-	}
 	for (uint32_t i = 0; i < k->ndiff; i++) {
-		if (is_subset(k->diff[i].bits, bits, k->words))
+		if (is_subset(k->diff[i], bits, k->words))
 			return;
 	}
-	/* Sets that the new one implies are no longer needed. */
-	uint32_t keep = 0;
-	for (uint32_t i = 0; i < k->ndiff; i++) {
-		if (!is_subset(bits, k->diff[i].bits, k->words))
-			k->diff[keep++] = k->diff[i];
-	}
-	k->ndiff = keep;
-	uint64_t *copy = arena_array(k->x->a, k->words, sizeof(*copy));
-	if (k->ndiff == DIFFS_MAX || !copy) {
-		k->none = true;
-		return;
-	}
+	uint64_t *copy = k->ndiff < DIFFS_MAX ? arena_array(k->x->a, k->words, sizeof(*copy)) : NULL;
+	if (!copy)
+		return;     /* it only would have saved time */
 	memcpy(copy, bits, k->words * sizeof(*copy));
-	k->diff[k->ndiff++] = (struct diff){copy, n};
+	k->diff[k->ndiff++] = copy;
 }
 
-/* ---- the smallest hitting set */
-
-struct search {
-	struct keyfind *k;
-	uint32_t size;
-	uint32_t set[INFER_KEY_MAX], n;
-	uint32_t best[INFER_KEY_MAX];
-	bool found;
-};
-
-static bool has_bit(const uint64_t *bits, uint32_t i)
+/* Every two records that were looked up differ in some column of the set. */
+static bool hits_all(const struct keyfind *k, const uint32_t *set, uint32_t n)
 {
-	return bits[i / 64] >> (i % 64) & 1;
-}
-
-/* The known difference set with the fewest columns that the set does not hit. */
-static const struct diff *unhit(const struct search *s)
-{
-	const struct diff *least = NULL;
-
-	for (uint32_t i = 0; i < s->k->ndiff; i++) {
-		const struct diff *d = &s->k->diff[i];
+	for (uint32_t i = 0; i < k->ndiff; i++) {
 		bool hit = false;
-		for (uint32_t j = 0; j < s->n && !hit; j++)
-			hit = has_bit(d->bits, s->set[j]);
-		if (!hit && (!least || d->n < least->n))
-			least = d;
+		for (uint32_t j = 0; j < n && !hit; j++)
+			hit = k->diff[i][set[j] / 64] >> (set[j] % 64) & 1;
+		if (!hit)
+			return false;
 	}
-	return least;
+	return true;
 }
+
+/* ---- the first records, in memory */
 
 static int u32_order(const void *a, const void *b)
 {
@@ -125,84 +103,9 @@ static int u32_order(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Sets of one size rank by their columns from the left; columns without exact values stand last. */
-static void take_set(struct search *s)
+static const uint64_t *sample_row(const struct keyfind *k, uint32_t r)
 {
-	uint32_t sorted[INFER_KEY_MAX];
-
-	memcpy(sorted, s->set, s->n * sizeof(*sorted));
-	qsort(sorted, s->n, sizeof(*sorted), u32_order);
-	for (uint32_t i = 0; s->found && i < s->n; i++) {
-		if (sorted[i] != s->best[i]) {
-			if (sorted[i] > s->best[i])
-				return;
-			break;
-		}
-	}
-	memcpy(s->best, sorted, s->n * sizeof(*sorted));
-	s->found = true;
-}
-
-static void search_sets(struct search *s)
-{
-	if (++s->k->steps > SEARCH_MAX)
-		return;
-	const struct diff *d = unhit(s);
-	if (!d) {
-		if (s->n > 0)
-			take_set(s);
-		return;
-	}
-	if (s->n == s->size)
-		return;
-	for (uint32_t i = 0; i < s->k->ncand; i++) {
-		if (!has_bit(d->bits, i))
-			continue;
-		s->set[s->n++] = i;
-		search_sets(s);
-		s->n--;
-	}
-}
-
-/* The next candidate into set; its size, 0 when there is none. */
-static uint32_t next_candidate(struct keyfind *k, uint32_t set[INFER_KEY_MAX])
-{
-	k->steps = 0;
-	if (k->none || k->ncand == 0)
-		return 0;
-	if (k->ndiff == 0) {
-		set[0] = 0;
-		return 1;
-	}
-	for (uint32_t size = 1; size <= INFER_KEY_MAX; size++) {
-		struct search s = {.k = k, .size = size};
-		search_sets(&s);
-		if (k->steps > SEARCH_MAX) {
-			infer_note(k->x, "the search for a key was given up: too many columns are nearly one");
-			return 0;
-		}
-		if (s.found) {
-			memcpy(set, s.best, sizeof(s.best));
-			return size;
-		}
-	}
-	return 0;
-}
-
-/* ---- the first records, in memory */
-
-struct sample_rec {
-	uint64_t hash;
-	uint32_t row;
-};
-
-static int sample_order(const void *a, const void *b)
-{
-	const struct sample_rec *x = a, *y = b;
-
-	if (x->hash != y->hash)
-		return x->hash < y->hash ? -1 : 1;
-	return (x->row > y->row) - (x->row < y->row);
+	return k->x->sample + (size_t)r * k->x->ncol;
 }
 
 /* Column of the file that a candidate is. */
@@ -211,52 +114,38 @@ static uint32_t candidate_column(const struct keyfind *k, uint32_t i)
 	return k->x->column_of[k->field[i]];
 }
 
-/* True when the set tells all sampled records apart; else new difference sets were added. */
-static bool sample_unique(struct keyfind *k, const uint32_t *set, uint32_t n, struct sample_rec *rec, uint64_t *bits)
+/* No two sampled records agree in the set. With ret_distinct all of them are looked at and the different ones counted,
+ * else the first two that agree end it. */
+static bool sample_unique(struct keyfind *k, const uint32_t *set, uint32_t n, uint32_t *ret_distinct)
 {
-	const struct infer *x = k->x;
-	uint32_t found = 0;
+	uint32_t col[INFER_KEY_MAX], distinct = 0, nrow = k->x->nsample;
 
-	for (uint32_t r = 0; r < x->nsample; r++) {
-		const uint64_t *h = x->sample + (size_t)r * x->ncol;
-		uint64_t key[INFER_KEY_MAX];
+	k->stamp++;
+	for (uint32_t i = 0; i < n; i++)
+		col[i] = candidate_column(k, set[i]);
+	for (uint32_t r = 0; r < nrow; r++) {
+		const uint64_t *row = sample_row(k, r);
+		uint64_t h = 0;
 		for (uint32_t i = 0; i < n; i++)
-			key[i] = h[candidate_column(k, set[i])];
-		rec[r] = (struct sample_rec){hash64(key, n * sizeof(*key), 0), r};
-	}
-	qsort(rec, x->nsample, sizeof(*rec), sample_order);
-	for (uint32_t r = 1; r < x->nsample && found < 16 && !k->none; r++) {
-		if (rec[r].hash != rec[r - 1].hash)
-			continue;
-		const uint64_t *a = x->sample + (size_t)rec[r - 1].row * x->ncol;
-		const uint64_t *b = x->sample + (size_t)rec[r].row * x->ncol;
-		memset(bits, 0, k->words * sizeof(*bits));
-		for (uint32_t i = 0; i < k->ncand; i++) {
-			uint32_t c = candidate_column(k, i);
-			bits[i / 64] |= (uint64_t)(a[c] != b[c]) << (i % 64);
+			h = (h ^ row[col[i]]) * UINT64_C(0x9e3779b97f4a7c15);
+		uint32_t at = (uint32_t)(h >> 32) & (SLOTS - 1);
+		bool same = false;
+		for (; k->slot[at].stamp == k->stamp && !same; at = (at + 1) & (SLOTS - 1)) {
+			const uint64_t *other = sample_row(k, k->slot[at].row);
+			same = true;
+			for (uint32_t i = 0; i < n; i++)
+				same &= other[col[i]] == row[col[i]];
 		}
-		add_diff(k, bits);
-		found++;
+		if (same && !ret_distinct)
+			return false;
+		if (same)
+			continue;
+		k->slot[at] = (struct slot){k->stamp, r};
+		distinct++;
 	}
-	return found == 0;
-}
-
-static uint32_t sample_candidate(struct keyfind *k, uint32_t set[INFER_KEY_MAX], struct err *e)
-{
-	uint64_t *bits = calloc(k->words + 1, sizeof(*bits));
-	struct sample_rec *rec = malloc((k->x->nsample + 1) * sizeof(*rec));
-	uint32_t n = 0;
-
-	if (!bits || !rec) {
-		err_oom(e);
-		k->none = true;
-	}
-	do {
-		n = next_candidate(k, set);
-	} while (n && !infer_stopped(k->x, e) && !sample_unique(k, set, n, rec, bits));
-	free(bits);
-	free(rec);
-	return n;
+	if (ret_distinct)
+		*ret_distinct = distinct;
+	return distinct == nrow;
 }
 
 /* ---- all records, on disk */
@@ -487,30 +376,82 @@ static enum err_code take_candidates(struct keyfind *k, struct err *e)
 	return ERR_OK;
 }
 
+static enum err_code count_distinct(struct keyfind *k, struct err *e)
+{
+	k->distinct = arena_array(k->x->a, k->ncand + 1, sizeof(*k->distinct));
+	k->most = arena_array(k->x->a, k->ncand + 1, sizeof(*k->most));
+	if (!k->distinct || !k->most)
+		return err_oom(e);
+	for (uint32_t i = k->ncand; i-- > 0;) {
+		sample_unique(k, &i, 1, &k->distinct[i]);
+		k->most[i] = k->distinct[i] > k->most[i + 1] ? k->distinct[i] : k->most[i + 1];
+	}
+	return ERR_OK;
+}
+
+struct search {
+	uint32_t set[INFER_KEY_MAX], size;
+	bool found;
+};
+
+/* A whole set: in memory, then on the file. */
+static enum err_code try_set(struct keyfind *k, struct search *s, struct err *e)
+{
+	int64_t t0 = clock_mono_ns();
+	bool good = hits_all(k, s->set, s->size) && sample_unique(k, s->set, s->size, NULL);
+
+	k->searched_ns += clock_mono_ns() - t0;
+	if (!good && k->searched_ns > SEARCH_NS)
+		k->none = true;
+	if (!good)
+		return infer_stopped(k->x, e);
+	if (++k->rounds > ROUNDS_MAX) {
+		k->none = true;
+		return ERR_OK;
+	}
+	if (verify(k, s->set, s->size, e))
+		return e->code;
+	s->found = k->npair == 0;
+	return s->found ? ERR_OK : learn_pairs(k, e);
+}
+
+/* Sets that begin with the first n of s->set, in order. product: how many values these can have together. */
+static enum err_code search_sets(struct keyfind *k, struct search *s, uint32_t n, uint32_t from, double product,
+				 struct err *e)
+{
+	for (uint32_t i = from; n < INFER_KEY_MAX && i < k->ncand && !s->found && !k->none; i++) {
+		double reach = product * k->distinct[i];
+		for (uint32_t left = n + 1; left < s->size; left++)
+			reach *= k->most[i + 1];
+		if (reach < k->x->nsample)
+			continue;
+		s->set[n] = i;
+		enum err_code c = n + 1 == s->size ? try_set(k, s, e)
+						   : search_sets(k, s, n + 1, i + 1, product * k->distinct[i], e);
+		if (c)
+			return c;
+	}
+	return ERR_OK;
+}
+
 static enum err_code search(struct keyfind *k, struct err *e)
 {
-	uint32_t set[INFER_KEY_MAX];
+	struct search s = {.found = false};
 
-	for (int round = 0; round < ROUNDS_MAX; round++) {
-		e->code = ERR_OK;
-		uint32_t n = sample_candidate(k, set, e);
-		if (e->code)
+	if (count_distinct(k, e))
+		return e->code;
+	for (s.size = 1; s.size <= INFER_KEY_MAX && !s.found && !k->none; s.size++) {
+		if (search_sets(k, &s, 0, 0, 1, e))
 			return e->code;
-		if (n == 0)
-			return ERR_OK;
-		if (verify(k, set, n, e))
-			return e->code;
-		if (k->npair == 0) {
-			for (uint32_t i = 0; i < n; i++)
-				k->x->key[i] = k->field[set[i]];
-			qsort(k->x->key, n, sizeof(*k->x->key), u32_order);
-			k->x->nkey = n;
-			return ERR_OK;
-		}
-		if (learn_pairs(k, e))
-			return e->code;
+		if (s.found)
+			break;
 	}
-	infer_note(k->x, "the search for a key was given up after %d rounds", ROUNDS_MAX);
+	if (k->rounds > ROUNDS_MAX || k->searched_ns > SEARCH_NS)
+		infer_note(k->x, "the search for a key was given up: too many sets of columns are nearly one");
+	for (uint32_t i = 0; s.found && i < s.size; i++)
+		k->x->key[i] = k->field[s.set[i]];
+	k->x->nkey = s.found ? s.size : 0;
+	qsort(k->x->key, k->x->nkey, sizeof(*k->x->key), u32_order);
 	return ERR_OK;
 }
 
