@@ -82,12 +82,12 @@ static struct place find_cell(const struct shown_defect *s)
 	for (uint32_t i = 0; i < 64 && rest.n; i++) {
 		struct span line = next_line(&rest);
 		p.number = i;
-		if (s->d.column && s->d.cell.n && cell_at(line, &s->d, &p))
+		if (s->d.field >= 0 && s->d.column && s->d.cell.n && cell_at(line, &s->d, &p))
 			return p;
 	}
 	rest = s->record;
 	p = (struct place){.line = next_line(&rest)};
-	if (s->d.column) {
+	if (s->d.column && s->d.field >= 0) {
 		p.at = column_offset(p.line, s->d.column);
 		p.n = p.at < p.line.n ? 1 : 0;
 	}

@@ -26,3 +26,33 @@ const struct rule_class *const rule_classes[] = {
 	&rule_cell_too_long, &rule_row_too_long,
 	NULL,
 };
+
+static const char *columns_text(unsigned flags)
+{
+	if (flags & RULE_COLUMNS_OPT)
+		return "`column` or `columns`, optional";
+	if ((flags & RULE_COLUMN) && (flags & RULE_COLUMNS))
+		return "`column` or `columns`";
+	if (flags & RULE_COLUMNS)
+		return "`columns`";
+	return flags & RULE_COLUMN ? "`column`" : "";
+}
+
+static const char *actions_text(unsigned flags)
+{
+	if (flags & RULE_FILE)
+		return "**file**, warn";
+	return flags & RULE_BUILTIN ? "**record**, file" : "**record**, file, warn";
+}
+
+void rules_write_docs(struct buf *out)
+{
+	buf_str(out, "| rule | kind | what must hold | columns | parameters | actions |\n| --- | --- | --- | --- | --- | --- |\n");
+	for (size_t i = 0; rule_classes[i]; i++) {
+		const struct rule_class *c = rule_classes[i];
+		buf_printf(out, "| `%s` | %s | %s | %s | ", c->name, c->kind, c->summary, columns_text(c->flags));
+		for (const struct rule_param *p = c->params; p && p->name; p++)
+			buf_printf(out, "%s`%s`: %s", p == c->params ? "" : "; ", p->name, p->text);
+		buf_printf(out, " | %s |\n", actions_text(c->flags));
+	}
+}

@@ -93,6 +93,9 @@ struct rule_class {
 
 extern const struct rule_class *const rule_classes[];   /* registry.c; NULL-terminated */
 
+/* The table of docs/quality.md. */
+void rules_write_docs(struct buf *out);
+
 /* ---- for parse functions: everything that is wrong is told, nothing stops at the first problem */
 struct rule_parse {
 	const struct json *node;        /* the rule's object */

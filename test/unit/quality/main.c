@@ -3,5 +3,5 @@
 
 int main(void)
 {
-	return run_automaton_tests() + run_datefmt_tests() + run_gate_tests();
+	return run_automaton_tests() + run_datefmt_tests() + run_gate_tests() + run_docs_tests();
 }

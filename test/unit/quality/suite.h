@@ -12,5 +12,6 @@
 int run_automaton_tests(void);
 int run_datefmt_tests(void);
 int run_gate_tests(void);
+int run_docs_tests(void);
 
 #endif
