@@ -19,6 +19,7 @@
 #define STARTS_DEFAULT 10
 #define STARTS_MAX 10000
 #define DOCUMENT_MAX (1 << 20)
+#define CHANGES_MAX 2 /* of the clock, shown between two starts and explained below */
 
 /* What is looked at: the agreement of a directory or of a running platform, or one schedule of the command line. */
 struct preview {
@@ -141,6 +142,27 @@ static enum err_code print_json(const struct preview *v, struct err *e)
 
 /* ---- for people */
 
+/* The clock changes between two starts; of many (a start a year) the last ones. */
+static void change_rows(const struct preview *v, struct table *t, const struct timezone_rules *tz, int64_t before,
+			int64_t at)
+{
+	const struct style *st = style_get(v->cli->colour_out);
+	int64_t last[CHANGES_MAX], change = before;
+	size_t n = 0;
+	while ((change = timezone_change(tz, change, at)) <= at)
+		last[n++ % CHANGES_MAX] = change;
+	for (size_t i = n > CHANGES_MAX ? n - CHANGES_MAX : 0; i < n; i++) {
+		change = last[i % CHANGES_MAX];
+		bool forward = timezone_offset(tz, change) > timezone_offset(tz, change - 1);
+		table_style(t, st->yellow);
+		table_cell(t, "!");
+		table_style(t, st->yellow);
+		table_cell(t, "%s", local_text(v->cli->arena, tz, change, ' '));
+		table_cell(t, "%s", utc_text(v->cli->arena, change));
+		table_cell(t, "clock %s", forward ? "forward" : "back");
+	}
+}
+
 static enum err_code app_table(const struct preview *v, const struct app *app, struct err *e)
 {
 	static const char *const days[] = {"Thu", "Fri", "Sat", "Sun",
@@ -152,22 +174,14 @@ static enum err_code app_table(const struct preview *v, const struct app *app, s
 	const struct timezone_rules *tz = app->schedule.tz;
 	if (!t)
 		return err_oom(e);
-	int64_t at = v->from;
+	int64_t at = v->from, last = v->from;
 	for (int i = 0; i < v->starts; i++) {
-		int64_t before = at, change = 0;
+		int64_t before = at;
 		char in[32];
 		if ((at = cron_next(&app->schedule, at)) == INT64_MAX)
 			break;
-		while ((change = timezone_change(tz, before, at)) <= at) {
-			table_style(t, st->yellow);
-			table_cell(t, "!");
-			table_style(t, st->yellow);
-			table_cell(t, "%s", local_text(v->cli->arena, tz, change, ' '));
-			table_cell(t, "%s", utc_text(v->cli->arena, change));
-			table_cell(t, "clock %s",
-				   timezone_offset(tz, change) > timezone_offset(tz, change - 1) ? "forward" : "back");
-			before = change;
-		}
+		change_rows(v, t, tz, before, at);
+		last = at;
 		int64_t local = at + timezone_offset(tz, at);
 		table_cell(t, "%s", days[((local / 86400) % 7 + 7) % 7]);
 		table_cell(t, "%s", local_text(v->cli->arena, tz, at, ' '));
@@ -175,7 +189,8 @@ static enum err_code app_table(const struct preview *v, const struct app *app, s
 		table_cell(t, "%s", human_duration((double)(at - v->from), in));
 	}
 	table_print(t, stdout, 0, v->cli->colour_out);
-	for (int64_t change = v->from; at != INT64_MAX && (change = timezone_change(tz, change, at)) <= at;)
+	int64_t change = v->from;
+	for (int i = 0; i < CHANGES_MAX && (change = timezone_change(tz, change, last)) <= last; i++)
 		printf("%s! %s%s\n", st->yellow, change_text(v->cli->arena, tz, change), st->reset);
 	return ERR_OK;
 }
