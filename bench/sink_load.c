@@ -19,22 +19,27 @@
 #define TX_BYTES (32u << 20)
 
 static const struct field fields[] = {
-	{.name = "PROVINCECODE", .type = AVRO_T_STRING, .storage = STORE_TEXT},
-	{.name = "DEVICEID", .type = AVRO_T_STRING, .storage = STORE_TEXT},
-	{.name = "IFINDEX", .type = AVRO_T_LONG, .storage = STORE_I64},
-	{.name = "FRAME", .type = AVRO_T_INT, .storage = STORE_I64},
-	{.name = "SLOT", .type = AVRO_T_INT, .storage = STORE_I64},
-	{.name = "PORT", .type = AVRO_T_INT, .storage = STORE_I64},
-	{.name = "ONUINDEX", .type = AVRO_T_INT, .storage = STORE_I64},
-	{.name = "ONUID", .type = AVRO_T_STRING, .storage = STORE_TEXT},
-	{.name = "TIME", .type = AVRO_T_STRING, .storage = STORE_TEXT},
-	{.name = "SPEEDIN", .type = AVRO_T_DOUBLE, .storage = STORE_F64},
-	{.name = "SPEEDOUT", .type = AVRO_T_DOUBLE, .storage = STORE_F64},
+    {.name = "PROVINCECODE", .type = AVRO_T_STRING, .storage = STORE_TEXT},
+    {.name = "DEVICEID", .type = AVRO_T_STRING, .storage = STORE_TEXT},
+    {.name = "IFINDEX", .type = AVRO_T_LONG, .storage = STORE_I64},
+    {.name = "FRAME", .type = AVRO_T_INT, .storage = STORE_I64},
+    {.name = "SLOT", .type = AVRO_T_INT, .storage = STORE_I64},
+    {.name = "PORT", .type = AVRO_T_INT, .storage = STORE_I64},
+    {.name = "ONUINDEX", .type = AVRO_T_INT, .storage = STORE_I64},
+    {.name = "ONUID", .type = AVRO_T_STRING, .storage = STORE_TEXT},
+    {.name = "TIME", .type = AVRO_T_STRING, .storage = STORE_TEXT},
+    {.name = "SPEEDIN", .type = AVRO_T_DOUBLE, .storage = STORE_F64},
+    {.name = "SPEEDOUT", .type = AVRO_T_DOUBLE, .storage = STORE_F64},
 };
 static const struct schema schema = {.name = "analytics", .ns = "", .fields = fields, .nfields = 11};
 static const uint32_t key[] = {0, 1, 7};
-static const struct data_file data_file = {
-	.name = "speed", .file_type = "csv", .key_space = "bench", .schema = &schema, .key = key, .nkey = 3, .npartition = 1};
+static const struct data_file data_file = {.name = "speed",
+					   .file_type = "csv",
+					   .key_space = "bench",
+					   .schema = &schema,
+					   .key = key,
+					   .nkey = 3,
+					   .npartition = 1};
 
 static struct err err;
 
@@ -80,9 +85,11 @@ static void fill(struct batch *b, char *data, uint64_t *seed, uint32_t n, int pa
 		b->col[4].i64[r] = (int64_t)slot;
 		b->col[5].i64[r] = (int64_t)port;
 		b->col[6].i64[r] = (int64_t)onu;
-		cell(b, &used, r, 7, snprintf(data + used, 32, "%09" PRIu64 "%09" PRIu64, device % 1000000000,
-					      slot * 10000000 + port * 100000 + onu * 100 + i % 97));
-		cell(b, &used, r, 8, snprintf(data + used, 32, "%02" PRIu64 "/08/2019 11:38:%02" PRIu64, 1 + i % 28, i % 60));
+		cell(b, &used, r, 7,
+		     snprintf(data + used, 32, "%09" PRIu64 "%09" PRIu64, device % 1000000000,
+			      slot * 10000000 + port * 100000 + onu * 100 + i % 97));
+		cell(b, &used, r, 8,
+		     snprintf(data + used, 32, "%02" PRIu64 "/08/2019 11:38:%02" PRIu64, 1 + i % 28, i % 60));
 		b->col[9].f64[r] = rnd(seed, 2000000) + pass;
 		b->col[10].f64[r] = rnd(seed, 200000);
 	}
@@ -97,8 +104,8 @@ static struct extsort *sort(uint32_t rows, size_t memory, const char *dir, int p
 	char *data = malloc(BATCH * 128);
 	struct extsort *s;
 	uint64_t seed = 1;
-	must(extsort_new(&(struct extsort_options){.dir = dir, .memory = memory, .background = true, .last_only = true}, &s,
-			 &err));
+	must(extsort_new(&(struct extsort_options){.dir = dir, .memory = memory, .background = true, .last_only = true},
+			 &s, &err));
 	int64_t pack_ns = 0, t;
 	for (uint32_t done = 0; done < rows; done += BATCH) {
 		b->first_row = done + 1;

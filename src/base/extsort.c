@@ -308,11 +308,11 @@ static size_t room_needed(const struct run_buffer *b, size_t size)
 enum err_code extsort_reserve(struct extsort *s, size_t len, size_t key_off, size_t key_len, void **ret, struct err *e)
 {
 	struct err local, *err = e ? e : &local;
-	if (atomic_load_explicit(&s->failed, memory_order_relaxed) && !s->thread_runs)
+	if (atomic_load_explicit(&s->failed, memory_order_acquire)) /* perhaps of the thread, a while ago */
 		return fail(s, err);
 	if (s->finished || key_off > len || key_len > len - key_off)
-		return err_set(err, ERR_INTERNAL, "sort: key %zu+%zu of a record of %zu bytes, %s", key_off, key_len, len,
-			       s->finished ? "after the end" : "outside of it");
+		return err_set(err, ERR_INTERNAL, "sort: key %zu+%zu of a record of %zu bytes, %s", key_off, key_len,
+			       len, s->finished ? "after the end" : "outside of it");
 	if (len > REC_MAX)
 		return err_set(err, ERR_LIMIT, "sort: a record of %zu bytes, at most %u are possible", len, REC_MAX);
 	bool extended = key_off > 0xffff || key_len >= REC_EXTENDED;
@@ -372,7 +372,7 @@ enum err_code extsort_finish(struct extsort *s, struct err *e)
 	struct err local, *err = e ? e : &local;
 	enum err_code rc;
 	if (s->thread_runs) {
-		queue_close(&s->todo);   /* the thread drains it */
+		queue_close(&s->todo); /* the thread drains it */
 		pthread_join(s->thread, NULL);
 		queue_done(&s->todo);
 		queue_done(&s->idle);

@@ -28,10 +28,10 @@
 struct extsort;
 
 struct extsort_options {
-	const char *dir;        /* for the spill file; NULL: $TMPDIR or /tmp */
-	size_t memory;          /* bytes for buffers; at least 1 MiB, default 8 MiB when 0 */
-	bool background;        /* use a second thread */
-	bool last_only;         /* of records with equal keys only the one that arrived last comes out */
+	const char *dir; /* for the spill file; NULL: $TMPDIR or /tmp */
+	size_t memory;	 /* bytes for buffers; at least 1 MiB, default 8 MiB when 0 */
+	bool background; /* use a second thread */
+	bool last_only;	 /* of records with equal keys only the one that arrived last comes out */
 };
 
 struct extsort_stats {
@@ -53,8 +53,9 @@ enum err_code extsort_finish(struct extsort *s, struct err *e) MUST_USE;
 enum err_code extsort_next(struct extsort *s, const void **ret_rec, size_t *ret_len, struct err *e) MUST_USE;
 
 /* As extsort_next, many at a time and without copying each: *ret_recs points at *ret_n records (0 at the end) that are
- * valid until the next call. *ret_rank (may be NULL) is how many records of the sorted order lie up to and including the
- * last of these, those dropped by last_only counted: a position that is the same in every run over the same records. */
+ * valid until the next call. *ret_rank (may be NULL) is how many records of the sorted order lie up to and including
+ * the last of these, those dropped by last_only counted: a position that is the same in every run over the same
+ * records. */
 enum err_code extsort_next_block(struct extsort *s, const void *const **ret_recs, size_t *ret_n, uint64_t *ret_rank,
 				 struct err *e) MUST_USE;
 /* Leave out the first n records of the sorted order, counted as *ret_rank counts (go on where an earlier run stopped).

@@ -14,8 +14,8 @@
 
 /* A record in a buffer and in the spill file: this, `extended` when the key's place needs more room, the bytes. */
 struct rec {
-	uint32_t len;           /* of the caller's bytes */
-	uint16_t key_off, key_len;   /* key_len REC_EXTENDED: see struct rec_extended behind */
+	uint32_t len;		   /* of the caller's bytes */
+	uint16_t key_off, key_len; /* key_len REC_EXTENDED: see struct rec_extended behind */
 };
 #define REC_EXTENDED 0xffffu
 
@@ -78,16 +78,16 @@ struct run_buffer {
 	struct area mem;
 	size_t used;
 	uint32_t n;
-	struct sortkey_entry *entry;    /* after sorting */
+	struct sortkey_entry *entry; /* after sorting */
 };
 
 struct run {
-	int64_t off, end;       /* in the spill file */
+	int64_t off, end; /* in the spill file */
 };
 
 /* A part of the sorted order, handed to the reader. */
 struct block {
-	struct area mem;        /* copies of records, unless they lie in the run buffer */
+	struct area mem; /* copies of records, unless they lie in the run buffer */
 	size_t used;
 	const void **rec;
 	uint32_t *len;
@@ -103,32 +103,32 @@ struct merge;
 struct extsort {
 	struct extsort_options opt;
 	char *dir;
-	uint8_t *memory;                /* cut into run buffers first, later into blocks and the merge's buffers */
+	uint8_t *memory; /* cut into run buffers first, later into blocks and the merge's buffers */
 	size_t memory_n;
 	struct extsort_stats stats;
 	struct sortkey key;
-	size_t max_rec;                 /* the longest record, with header */
+	size_t max_rec; /* the longest record, with header */
 
-	struct run_buffer buf[2];       /* the second only with background */
+	struct run_buffer buf[2]; /* the second only with background */
 	struct run_buffer *fill;
-	struct area out;                /* gathers what goes to the file in one write */
+	struct area out; /* gathers what goes to the file in one write */
 	int fd;
 	int64_t file_end;
 	struct run *run;
 	size_t nrun, run_room;
 
-	pthread_t thread;               /* sorts and spills until finish, then merges */
+	pthread_t thread; /* sorts and spills until finish, then merges */
 	bool thread_runs;
-	struct queue todo, idle;        /* of run buffers; then of full and of free blocks */
-	struct err err;                 /* sticky; handed over through the queues */
+	struct queue todo, idle; /* of run buffers; then of full and of free blocks */
+	struct err err;		 /* sticky; handed over through the queues */
 	atomic_bool failed;
 	bool finished, at_end;
 
-	uint64_t skip, rank;            /* rank: of the record last taken from the order */
+	uint64_t skip, rank; /* rank: of the record last taken from the order */
 	struct block block[BLOCKS];
-	struct block *cur;              /* the reader's */
+	struct block *cur; /* the reader's */
 	size_t cur_i;
-	size_t mem_i;                   /* next entry when everything is in memory */
+	size_t mem_i; /* next entry when everything is in memory */
 	struct merge *merge;
 };
 

@@ -18,17 +18,17 @@
 
 struct cursor {
 	struct area mem;
-	size_t pos, len;        /* bytes of mem */
-	int64_t off, end;       /* what is still in the file */
-	const struct rec *rec;  /* NULL at the end */
+	size_t pos, len;       /* bytes of mem */
+	int64_t off, end;      /* what is still in the file */
+	const struct rec *rec; /* NULL at the end */
 	uint64_t digest;
 };
 
 struct merge {
 	struct cursor *c;
-	uint32_t *tree;         /* [0] the winner, [1..k-1] the loser of each match */
+	uint32_t *tree; /* [0] the winner, [1..k-1] the loser of each match */
 	uint32_t k, room;
-	uint8_t *memory;        /* shared by the cursors */
+	uint8_t *memory; /* shared by the cursors */
 	size_t memory_n;
 };
 
@@ -197,7 +197,7 @@ static enum err_code merge_pass(struct extsort *s, size_t fan_in, struct err *e)
 		size_t from = s->nrun * g / groups, to = s->nrun * (g + 1) / groups;
 		int64_t start = end;
 		rc = merge_group(s, s->run + from, to - from, fd, &end, e);
-		s->run[g] = (struct run){start, end};   /* g <= from: read already */
+		s->run[g] = (struct run){start, end}; /* g <= from: read already */
 	}
 	if (rc) {
 		fd_close(&fd);

@@ -22,14 +22,14 @@
 
 struct sortkey {
 	bool started;
-	size_t common;                      /* all keys agree in their first `common` bytes */
+	size_t common; /* all keys agree in their first `common` bytes */
 	size_t min_len, max_len;
-	uint8_t ref[SORTKEY_COMMON_MAX + SORTKEY_WINDOW];   /* the first key, zeros behind it */
-	uint8_t mask[SORTKEY_WINDOW];       /* bits that differ, from byte `common` on */
+	uint8_t ref[SORTKEY_COMMON_MAX + SORTKEY_WINDOW]; /* the first key, zeros behind it */
+	uint8_t mask[SORTKEY_WINDOW];			  /* bits that differ, from byte `common` on */
 
 	/* compiled */
 	unsigned nstep, bits;
-	bool exact;                         /* equal digests mean equal keys */
+	bool exact; /* equal digests mean equal keys */
 	uint8_t at[SORTKEY_WINDOW], width[SORTKEY_WINDOW];
 	uint8_t table[SORTKEY_WINDOW][256]; /* the kept bits of a byte, moved together */
 };

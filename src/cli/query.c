@@ -1,8 +1,9 @@
 /*
  * query.c: `mysimbdp query`, one SELECT over a tenant's coredms, as a table, JSON or CSV (RFC 4180).
  *
- * Rows stream: JSON and CSV hold one row, a table TABLE_ROWS of them. One form for every store: dates and times as text,
- * true and false, bytes in base64. In CSV an empty cell is null and "" the empty string, as in what tenants upload.
+ * Rows stream: JSON and CSV hold one row, a table TABLE_ROWS of them. One form for every store: dates and times as
+ * text, true and false, bytes in base64. In CSV an empty cell is null and "" the empty string, as in what tenants
+ * upload.
  */
 #include "base/clock.h"
 #include "base/json.h"
@@ -28,7 +29,8 @@ static void base64(struct buf *b, struct span s)
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const uint8_t *p = (const uint8_t *)s.p;
 	for (size_t i = 0; i < s.n; i += 3) {
-		uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < s.n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < s.n ? p[i + 2] : 0);
+		uint32_t v =
+		    (uint32_t)p[i] << 16 | (i + 1 < s.n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < s.n ? p[i + 2] : 0);
 		buf_char(b, digits[v >> 18]);
 		buf_char(b, digits[v >> 12 & 63]);
 		buf_char(b, i + 1 < s.n ? digits[v >> 6 & 63] : '=');
@@ -196,7 +198,7 @@ static enum err_code print_csv(struct sqlite_query *q, uint64_t *rows, struct er
 			else if (v.type != QUERY_NULL)
 				plain(&b, &v);
 			else if (n == 1)
-				buf_str(&b, "\"\"");   /* an empty line would be no record */
+				buf_str(&b, "\"\""); /* an empty line would be no record */
 		}
 		buf_str(&b, "\r\n");
 		rc = flush(&b, e);
@@ -244,7 +246,8 @@ static struct table *table_begin(struct arena *a, const struct sqlite_query *q, 
 	arena_reset(a);
 	for (int i = 0; i < n; i++) {
 		heads[i] = arena_strdup(a, sqlite_query_column(q, i));
-		align[i] = is_number(sqlite_query_value(q, i).type) ? TABLE_RIGHT : TABLE_LEFT;   /* as in the first row */
+		align[i] =
+		    is_number(sqlite_query_value(q, i).type) ? TABLE_RIGHT : TABLE_LEFT; /* as in the first row */
 		if (!heads[i])
 			return NULL;
 	}
@@ -361,30 +364,34 @@ static enum err_code run(const struct cli *cli, struct err *e)
 	if (rc == ERR_OK && fflush(stdout))
 		rc = err_sys(e, errno, "write the result");
 	if (rc == ERR_OK && !cli->json && !cli_has(cli, "csv") && !cli->quiet)
-		fprintf(stderr, "%" PRIu64 " row%s, %.3f s\n", rows, rows == 1 ? "" : "s", (double)(clock_mono_ns() - began) / 1e9);
+		fprintf(stderr, "%" PRIu64 " row%s, %.3f s\n", rows, rows == 1 ? "" : "s",
+			(double)(clock_mono_ns() - began) / 1e9);
 	return rc;
 }
 
 static const struct cli_option options[] = {
-	{"db", 0, "PATH", "a directory of KEY_SPACE.db files, or one such file, instead of a tenant", "file"},
-	{"csv", 0, NULL, "CSV (RFC 4180) with a header line; an empty cell is null, \"\" the empty string", NULL},
-	{"timeout", 0, "SECONDS", "end a query that takes longer", NULL},
-	{0},
+    {"db", 0, "PATH", "a directory of KEY_SPACE.db files, or one such file, instead of a tenant", "file"},
+    {"csv", 0, NULL, "CSV (RFC 4180) with a header line; an empty cell is null, \"\" the empty string", NULL},
+    {"timeout", 0, "SECONDS", "end a query that takes longer", NULL},
+    {0},
 };
 
 const struct verb verb_query = {
-	.name = "query",
-	.usage = "TENANT|--db PATH \"SELECT ...\"",
-	.summary = "read what was delivered",
-	.options = options,
-	.min_args = 1,
-	.max_args = 2,
-	.help = "One SELECT in SQLite's SQL. Nothing can be changed. Every key space is a schema of its own: a table that only\n"
-		"one of them has needs no prefix, else write KEY_SPACE.TABLE. Each row has _mysimbdp_file (the output's id),\n"
-		"_mysimbdp_row (the record's number in it) and _mysimbdp_version besides the schema's columns.\n"
-		"With --json the answer is an array with one object a row: dates and times are text, booleans true or false,\n"
-		"bytes base64.\n\n"
-		"  mysimbdp query client_b 'SELECT product_id, count(*) FROM product_reviews GROUP BY 1 ORDER BY 2 DESC LIMIT 5'\n"
-		"  mysimbdp query --db out --csv 'SELECT * FROM analytics' > analytics.csv",
-	.run = run,
+    .name = "query",
+    .usage = "TENANT|--db PATH \"SELECT ...\"",
+    .summary = "read what was delivered",
+    .options = options,
+    .min_args = 1,
+    .max_args = 2,
+    .help =
+	"One SELECT in SQLite's SQL. Nothing can be changed. Every key space is a schema of its own: a table that "
+	"only\n"
+	"one of them has needs no prefix, else write KEY_SPACE.TABLE. Each row has _mysimbdp_file (the output's id),\n"
+	"_mysimbdp_row (the record's number in it) and _mysimbdp_version besides the schema's columns.\n"
+	"With --json the answer is an array with one object a row: dates and times are text, booleans true or false,\n"
+	"bytes base64.\n\n"
+	"  mysimbdp query client_b 'SELECT product_id, count(*) FROM product_reviews GROUP BY 1 ORDER BY 2 DESC LIMIT "
+	"5'\n"
+	"  mysimbdp query --db out --csv 'SELECT * FROM analytics' > analytics.csv",
+    .run = run,
 };

@@ -1,5 +1,6 @@
 /*
- * packed.c: see packed.h. Rows of a table are alike, so sizes and values are found field by field without any directory.
+ * packed.c: see packed.h. Rows of a table are alike, so sizes and values are found field by field without any
+ * directory.
  */
 #include "record/packed.h"
 
@@ -46,7 +47,7 @@ static bool held_has(const struct held *h, uint32_t f)
 static uint64_t f64_key(double d)
 {
 	uint64_t u;
-	d += 0.0;   /* -0.0 becomes 0.0 */
+	d += 0.0; /* -0.0 becomes 0.0 */
 	memcpy(&u, &d, 8);
 	return u & SIGN ? ~u : u | SIGN;
 }

@@ -16,10 +16,10 @@
 #include "record/batch.h"
 
 struct packed_row {
-	uint32_t size;          /* all of it, a multiple of 8 */
+	uint32_t size; /* all of it, a multiple of 8 */
 	uint32_t key_len;
-	uint64_t row;           /* record number in the file, from 1 */
-	uint8_t bytes[];        /* key, nulls, values */
+	uint64_t row;	 /* record number in the file, from 1 */
+	uint8_t bytes[]; /* key, nulls, values */
 };
 
 #define PACKED_ROW_MAX (64u << 20)
@@ -27,8 +27,8 @@ struct packed_row {
 /* Which fields make the key, in key order. */
 struct packed_plan {
 	const struct schema *schema;
-	const uint32_t *key;    /* field indexes */
-	uint32_t nkey;          /* 0: append */
+	const uint32_t *key; /* field indexes */
+	uint32_t nkey;	     /* 0: append */
 };
 
 /* Bytes that row r of b will need, and of them the key's. */

@@ -20,7 +20,8 @@ enum err_code sink_find(const char *uri, const struct sink_class **ret, const ch
 			*ret_target = colon + 1;
 			return ERR_OK;
 		}
-		int w = snprintf(known + used, sizeof known - used, "%s%s:%s", used ? ", " : "", c->name, c->target_hint);
+		int w =
+		    snprintf(known + used, sizeof known - used, "%s%s:%s", used ? ", " : "", c->name, c->target_hint);
 		if (w > 0 && (size_t)w < sizeof known - used)
 			used += (size_t)w;
 	}

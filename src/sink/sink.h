@@ -24,7 +24,7 @@
 struct sink;
 
 enum sink_caps {
-	SINK_KEY_ORDER = 1,      /* wants records sorted by key */
+	SINK_KEY_ORDER = 1, /* wants records sorted by key */
 	SINK_TELLS_SUPERSEDED = 2,
 };
 
@@ -32,30 +32,30 @@ enum sink_caps {
 struct sink_file {
 	int64_t id;
 	const char *name;
-	int64_t version_base;    /* version of record n is version_base + n */
-	int64_t epoch;           /* of the worker; a lower one than the store has seen is ERR_FENCED */
+	int64_t version_base; /* version of record n is version_base + n */
+	int64_t epoch;	      /* of the worker; a lower one than the store has seen is ERR_FENCED */
 };
 
 struct sink_rows {
-	const struct packed_row *const *rows;   /* in delivery order; equal keys: the later one is the last of them */
+	const struct packed_row *const *rows; /* in delivery order; equal keys: the later one is the last of them */
 	uint32_t n;
-	uint64_t position;                      /* after these rows, counting also those dropped as superseded inside
-						   the file */
-	bool more;                              /* the transaction stays open for the next write; n may be 0 in
-						   the call that ends it */
+	uint64_t position; /* after these rows, counting also those dropped as superseded inside
+			      the file */
+	bool more;	   /* the transaction stays open for the next write; n may be 0 in
+			      the call that ends it */
 };
 
 /* Of the transaction that a write without `more` ended; zeros while it is open. */
 struct sink_result {
-	uint64_t delivered;      /* rows acknowledged */
-	uint64_t superseded;     /* of them, lost against a newer version already there (when told) */
+	uint64_t delivered;  /* rows acknowledged */
+	uint64_t superseded; /* of them, lost against a newer version already there (when told) */
 };
 
 /* For metrics and for saying why a worker waits. */
 struct sink_status {
-	uint64_t backlog_bytes, limit_bytes;   /* SQLite: the write-ahead log */
-	bool blocked;                          /* writes are refused (ERR_BUSY, retriable) until the backlog shrinks */
-	char reason[256];                      /* "" unless blocked */
+	uint64_t backlog_bytes, limit_bytes; /* SQLite: the write-ahead log */
+	bool blocked;			     /* writes are refused (ERR_BUSY, retriable) until the backlog shrinks */
+	char reason[256];		     /* "" unless blocked */
 };
 
 /* A record that the store can't take. */
@@ -65,7 +65,7 @@ struct sink_refusal {
 };
 
 struct sink_class {
-	const char *name;        /* "sqlite" */
+	const char *name;	 /* "sqlite" */
 	const char *target_hint; /* what follows the colon: "DIR" */
 	const char *summary;
 	unsigned caps;
@@ -88,6 +88,7 @@ struct sink_class {
 extern const struct sink_class sink_sqlite;
 
 /* "sqlite:DIR" -> class and target; ERR_USAGE with the known names. */
-enum err_code sink_find(const char *uri, const struct sink_class **ret, const char **ret_target, struct err *e) MUST_USE;
+enum err_code sink_find(const char *uri, const struct sink_class **ret, const char **ret_target,
+			struct err *e) MUST_USE;
 
 #endif

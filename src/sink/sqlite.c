@@ -8,10 +8,9 @@
  * Which one is decided under the write lock of each transaction, from the highest version of each file in
  * _mysimbdp_position. The same lock guards the comparison of epochs.
  *
- * Both look up each key from the root. Where the file has many of the keys that are stored, a third statement goes first:
- *   scan     walks the stored rows between the first and the last key of some thousand rows and changes those it meets
- *            in place; what it did not meet is left to the others
- * A sample of each lot tells whether that pays.
+ * Both look up each key from the root. Where the file has many of the keys that are stored, a third statement goes
+ * first: scan     walks the stored rows between the first and the last key of some thousand rows and changes those it
+ * meets in place; what it did not meet is left to the others A sample of each lot tells whether that pays.
  *
  * The write-ahead log is copied back after each commit that leaves WAL_PAGES in it. A reader that holds an old snapshot
  * keeps it from being emptied; over the limit writes are refused until the reader is gone.
@@ -49,13 +48,13 @@ struct sink {
 	struct rows_source *rows;
 	sqlite3_stmt *begin, *commit, *epoch, *others_top, *position;
 	sqlite3_stmt *replace, *upsert;
-	sqlite3_stmt *sample, *scan_replace, *scan_upsert;   /* NULL for append tables */
+	sqlite3_stmt *sample, *scan_replace, *scan_upsert; /* NULL for append tables */
 
-	struct sink_file file;          /* name is not kept */
-	bool begun, fresh;              /* fresh: no row of this file was in the store at begin */
+	struct sink_file file; /* name is not kept */
+	bool begun, fresh;     /* fresh: no row of this file was in the store at begin */
 	bool in_tx, replacing;
 	uint64_t tx_rows, tx_superseded;
-	int64_t tx_top;                 /* highest version written */
+	int64_t tx_top; /* highest version written */
 
 	uint64_t wal_pages, wal_limit;
 	bool blocked;
@@ -82,7 +81,8 @@ static void wal_copy_back(struct sink *s)
 	int pages, copied;
 	if (s->wal_pages < WAL_PAGES)
 		return;
-	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied) == SQLITE_OK && pages >= 0)
+	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied) == SQLITE_OK &&
+	    pages >= 0)
 		s->wal_pages = (uint64_t)pages;
 }
 
@@ -100,9 +100,10 @@ static enum err_code wal_check(struct sink *s, struct err *e)
 			return sqlite_db_err(s->db, rc, "empty the write-ahead log", e);
 		} else {
 			s->blocked = true;
-			err_set(e, ERR_BUSY, "%s: the write-ahead log has %" PRIu64 " bytes, %" PRIu64
-				" are allowed: a reader holds an old snapshot, so it can't be emptied", s->path, bytes,
-				s->wal_limit);
+			err_set(e, ERR_BUSY,
+				"%s: the write-ahead log has %" PRIu64 " bytes, %" PRIu64
+				" are allowed: a reader holds an old snapshot, so it can't be emptied",
+				s->path, bytes, s->wal_limit);
 			if (e)
 				e->retriable = true;
 			err_hint(e, "end long queries and idle transactions on this database");
@@ -145,8 +146,8 @@ static void load_sql(const struct data_file *df, bool replace, struct buf *b)
 		sql_name(b, s->fields[f].name);
 		buf_char(b, ',');
 	}
-	buf_str(b, COL_FILE "=excluded." COL_FILE "," COL_ROW "=excluded." COL_ROW "," COL_VERSION "=excluded." COL_VERSION
-		   " WHERE excluded." COL_VERSION ">_mysimbdp_t." COL_VERSION);
+	buf_str(b, COL_FILE "=excluded." COL_FILE "," COL_ROW "=excluded." COL_ROW "," COL_VERSION
+			    "=excluded." COL_VERSION " WHERE excluded." COL_VERSION ">_mysimbdp_t." COL_VERSION);
 }
 
 /* (key) >= (first) AND (key) <= (last); parameters 1..nkey and nkey+1..2*nkey. */
@@ -207,7 +208,8 @@ static enum err_code prepare_made(struct sink *s, void (*make)(const struct data
 static enum err_code prepare_loading(struct sink *s, struct err *e)
 {
 	enum err_code rc;
-	if ((rc = prepare_made(s, load_sql, true, &s->replace, e)) || (rc = prepare_made(s, load_sql, false, &s->upsert, e)))
+	if ((rc = prepare_made(s, load_sql, true, &s->replace, e)) ||
+	    (rc = prepare_made(s, load_sql, false, &s->upsert, e)))
 		return rc;
 	if (s->df->nkey == 0)
 		return ERR_OK;
@@ -222,7 +224,7 @@ static void sink_close(struct sink *s)
 	if (!s)
 		return;
 	sqlite_db_rollback(s->db);
-	sqlite3_stmt *st[] = {s->begin,   s->commit, s->epoch,  s->others_top,   s->position,
+	sqlite3_stmt *st[] = {s->begin,	  s->commit, s->epoch,	s->others_top,	 s->position,
 			      s->replace, s->upsert, s->sample, s->scan_replace, s->scan_upsert};
 	for (size_t i = 0; i < sizeof st / sizeof *st; i++)
 		sqlite3_finalize(st[i]);
@@ -234,8 +236,8 @@ static void sink_close(struct sink *s)
 static enum err_code open_db(struct sink *s, const char *target, struct err *e)
 {
 	enum err_code rc;
-	if ((rc = sqlite_db_path(target, s->df->key_space, &s->arena, &s->path, e)) || (rc = dir_make(target, 0700, e)) ||
-	    (rc = sqlite_db_open(s->path, &s->db, e)))
+	if ((rc = sqlite_db_path(target, s->df->key_space, &s->arena, &s->path, e)) ||
+	    (rc = dir_make(target, 0700, e)) || (rc = sqlite_db_open(s->path, &s->db, e)))
 		return rc;
 	sqlite3_wal_hook(s->db, wal_hook, s);
 	struct packed_plan plan = data_file_packed_plan(s->df);
@@ -266,14 +268,14 @@ static enum err_code sink_table(struct sink *s, struct err *e)
 		const char *sql;
 		sqlite3_stmt **st;
 	} small[] = {
-		{"BEGIN IMMEDIATE", &s->begin},
-		{"COMMIT", &s->commit},
-		{"SELECT value FROM _mysimbdp_meta WHERE name='epoch'", &s->epoch},
-		{"SELECT version_top FROM _mysimbdp_position WHERE tbl=?1 AND file<>?2 ORDER BY version_top DESC LIMIT 1",
-		 &s->others_top},
-		{"UPDATE _mysimbdp_position SET position=max(position,?2), version_top=max(version_top,?3),"
-		 " delivered=delivered+?4, superseded=superseded+?5, epoch=?6, done=max(done,?7), at=?8 WHERE file=?1",
-		 &s->position},
+	    {"BEGIN IMMEDIATE", &s->begin},
+	    {"COMMIT", &s->commit},
+	    {"SELECT value FROM _mysimbdp_meta WHERE name='epoch'", &s->epoch},
+	    {"SELECT version_top FROM _mysimbdp_position WHERE tbl=?1 AND file<>?2 ORDER BY version_top DESC LIMIT 1",
+	     &s->others_top},
+	    {"UPDATE _mysimbdp_position SET position=max(position,?2), version_top=max(version_top,?3),"
+	     " delivered=delivered+?4, superseded=superseded+?5, epoch=?6, done=max(done,?7), at=?8 WHERE file=?1",
+	     &s->position},
 	};
 	for (size_t i = 0; i < sizeof small / sizeof *small && rc == ERR_OK; i++) {
 		if (!*small[i].st)
@@ -290,8 +292,8 @@ static enum err_code epoch_check(struct sink *s, int64_t epoch, struct err *e)
 	enum err_code rc = sqlite_db_int(s->db, s->epoch, &seen, NULL, e);
 	if (rc || seen <= epoch)
 		return rc;
-	return err_set(e, ERR_FENCED, "%s: a worker of epoch %" PRId64 " has taken over, this one is of %" PRId64, s->path, seen,
-		       epoch);
+	return err_set(e, ERR_FENCED, "%s: a worker of epoch %" PRId64 " has taken over, this one is of %" PRId64,
+		       s->path, seen, epoch);
 }
 
 static enum err_code known_file(struct sink *s, const struct sink_file *f, sqlite3_stmt *st, uint64_t *ret_position,
@@ -306,8 +308,9 @@ static enum err_code known_file(struct sink *s, const struct sink_file *f, sqlit
 			"%s knows output %" PRId64 " as \"%s\" of table %s with versions from %" PRId64
 			", not as \"%s\" of table %s with versions from %" PRId64,
 			s->path, f->id, name, tbl, base, f->name, s->df->schema->name, f->version_base);
-		err_hint(e, "the ledger and this database do not belong together: use the ledger that filled it, or another "
-			    "directory");
+		err_hint(
+		    e, "the ledger and this database do not belong together: use the ledger that filled it, or another "
+		       "directory");
 		return ERR_CONFLICT;
 	}
 	s->fresh = sqlite3_column_int64(st, 4) == 0 && sqlite3_column_int64(st, 5) == 0;
@@ -318,8 +321,10 @@ static enum err_code known_file(struct sink *s, const struct sink_file *f, sqlit
 static enum err_code new_file(struct sink *s, const struct sink_file *f, struct err *e)
 {
 	sqlite3_stmt *st;
-	enum err_code rc = sqlite_db_prepare(s->db, "INSERT INTO _mysimbdp_position(file,name,tbl,version_base,epoch,at)"
-						    " VALUES(?1,?2,?3,?4,?5,?6)", &st, e);
+	enum err_code rc = sqlite_db_prepare(s->db,
+					     "INSERT INTO _mysimbdp_position(file,name,tbl,version_base,epoch,at)"
+					     " VALUES(?1,?2,?3,?4,?5,?6)",
+					     &st, e);
 	if (rc)
 		return rc;
 	sqlite3_bind_int64(st, 1, f->id);
@@ -337,8 +342,8 @@ static enum err_code new_file(struct sink *s, const struct sink_file *f, struct 
 static enum err_code raise_epoch(struct sink *s, int64_t epoch, struct err *e)
 {
 	char sql[128];
-	snprintf(sql, sizeof sql, "UPDATE _mysimbdp_meta SET value=%" PRId64 " WHERE name='epoch' AND value<%" PRId64, epoch,
-		 epoch);
+	snprintf(sql, sizeof sql, "UPDATE _mysimbdp_meta SET value=%" PRId64 " WHERE name='epoch' AND value<%" PRId64,
+		 epoch, epoch);
 	return sqlite_db_exec(s->db, sql, e);
 }
 
@@ -348,8 +353,10 @@ static enum err_code begin_locked(struct sink *s, const struct sink_file *f, uin
 	enum err_code rc;
 	if ((rc = epoch_check(s, f->epoch, e)) || (rc = raise_epoch(s, f->epoch, e)))
 		return rc;
-	rc = sqlite_db_prepare(s->db, "SELECT name, tbl, version_base, position, version_top, done FROM _mysimbdp_position"
-				      " WHERE file=?1", &st, e);
+	rc = sqlite_db_prepare(s->db,
+			       "SELECT name, tbl, version_base, position, version_top, done FROM _mysimbdp_position"
+			       " WHERE file=?1",
+			       &st, e);
 	if (rc)
 		return rc;
 	sqlite3_bind_int64(st, 1, f->id);
@@ -370,7 +377,8 @@ static enum err_code sink_begin(struct sink *s, const struct sink_file *f, uint6
 {
 	uint64_t position;
 	enum err_code rc;
-	s->begun = false;
+	s->begun = s->in_tx = false;
+	sqlite_db_rollback(s->db); /* of a file that was given up */
 	if ((rc = fault("sink.begin", s->path, e)) || (rc = sqlite_db_run(s->db, s->begin, e)))
 		return rc;
 	if ((rc = begin_locked(s, f, &position, e))) {
@@ -473,8 +481,9 @@ static enum err_code tx_commit(struct sink *s, uint64_t position, bool done, str
 {
 	sqlite3_stmt *st = s->position;
 	enum err_code rc;
-	const int64_t values[] = {s->file.id, (int64_t)position, s->tx_top, (int64_t)s->tx_rows, (int64_t)s->tx_superseded,
-				  s->file.epoch, done, clock_now_us()};
+	const int64_t values[] = {
+	    s->file.id, (int64_t)position, s->tx_top, (int64_t)s->tx_rows, (int64_t)s->tx_superseded, s->file.epoch,
+	    done,	clock_now_us()};
 	for (int i = 0; i < 8; i++)
 		sqlite3_bind_int64(st, i + 1, values[i]);
 	if ((rc = sqlite_db_run(s->db, st, e)) || (rc = fault("sink.commit.before", s->path, e)) ||
@@ -515,8 +524,8 @@ static enum err_code sink_write(struct sink *s, const struct sink_rows *r, struc
 
 static enum err_code sink_end(struct sink *s, struct err *e)
 {
-	enum err_code rc = s->begun && !s->in_tx ? ERR_OK
-						 : err_set(e, ERR_INTERNAL, "%s: end outside of a file", s->path);
+	enum err_code rc =
+	    s->begun && !s->in_tx ? ERR_OK : err_set(e, ERR_INTERNAL, "%s: end outside of a file", s->path);
 	if (rc == ERR_OK && (rc = tx_open(s, e)) == ERR_OK)
 		rc = tx_commit(s, 0, true, e);
 	if (rc) {
@@ -542,15 +551,15 @@ void sqlite_sink_limit_wal(struct sink *s, uint64_t bytes)
 }
 
 const struct sink_class sink_sqlite = {
-	.name = "sqlite",
-	.target_hint = "DIR",
-	.summary = "one SQLite database a key space, in DIR",
-	.caps = SINK_KEY_ORDER | SINK_TELLS_SUPERSEDED,
-	.open = sink_open,
-	.table = sink_table,
-	.begin = sink_begin,
-	.write = sink_write,
-	.end = sink_end,
-	.status = sink_status,
-	.close = sink_close,
+    .name = "sqlite",
+    .target_hint = "DIR",
+    .summary = "one SQLite database a key space, in DIR",
+    .caps = SINK_KEY_ORDER | SINK_TELLS_SUPERSEDED,
+    .open = sink_open,
+    .table = sink_table,
+    .begin = sink_begin,
+    .write = sink_write,
+    .end = sink_end,
+    .status = sink_status,
+    .close = sink_close,
 };

@@ -19,7 +19,8 @@
 enum err_code sqlite_rebuild(const char *dir, const struct data_file *df, uint64_t *ret_rows, struct err *e) MUST_USE;
 
 /* Rows by lineage: how many rows of the table came from output id (for ledger check: <= delivered). */
-enum err_code sqlite_count_rows(const char *dir, const struct data_file *df, int64_t file, uint64_t *ret, struct err *e) MUST_USE;
+enum err_code sqlite_count_rows(const char *dir, const struct data_file *df, int64_t file, uint64_t *ret,
+				struct err *e) MUST_USE;
 /* Position and completeness of a file; *ret_found false when the store never saw it. */
 enum err_code sqlite_position(const char *dir, const struct data_file *df, int64_t file, bool *ret_found,
 			      uint64_t *ret_position, bool *ret_done, struct err *e) MUST_USE;
@@ -38,8 +39,8 @@ enum query_type {
 	QUERY_REAL,
 	QUERY_TEXT,
 	QUERY_BLOB,
-	QUERY_BOOL,     /* i is 0 or 1; the column is declared BOOLEAN */
-	QUERY_FLOAT,    /* d; of single precision, the column is declared FLOAT */
+	QUERY_BOOL,  /* i is 0 or 1; the column is declared BOOLEAN */
+	QUERY_FLOAT, /* d; of single precision, the column is declared FLOAT */
 };
 struct query_value {
 	enum query_type type;
@@ -50,8 +51,10 @@ struct query_value {
 
 /* All KEY_SPACE.db of dir are attached under their names, the first is main: "SELECT * FROM t" works when only one
  * has t. A single .db file may be given instead of a directory. */
-enum err_code sqlite_query_open(const char *dir_or_file, const char *sql, struct sqlite_query **ret, struct err *e) MUST_USE;
-/* Rows stop coming after so many seconds (0: never; ERR_TIMEOUT) or when *stop is set (may be NULL; ERR_INTERRUPTED). */
+enum err_code sqlite_query_open(const char *dir_or_file, const char *sql, struct sqlite_query **ret,
+				struct err *e) MUST_USE;
+/* Rows stop coming after so many seconds (0: never; ERR_TIMEOUT) or when *stop is set (may be NULL; ERR_INTERRUPTED).
+ */
 void sqlite_query_limit(struct sqlite_query *q, double seconds, const atomic_bool *stop);
 int sqlite_query_columns(const struct sqlite_query *q);
 const char *sqlite_query_column(const struct sqlite_query *q, int i);

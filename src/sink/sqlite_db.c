@@ -19,20 +19,21 @@
  * emptied by the sink (sqlite.c), which wants to know how long it is. */
 #define SETTINGS                                                                                                       \
 	"PRAGMA synchronous=FULL; PRAGMA cache_size=-2048; PRAGMA wal_autocheckpoint=0;"                               \
-	"PRAGMA journal_size_limit=33554432; PRAGMA foreign_keys=OFF; PRAGMA secure_delete=OFF; PRAGMA trusted_schema=OFF;"
+	"PRAGMA journal_size_limit=33554432; PRAGMA foreign_keys=OFF; PRAGMA secure_delete=OFF; PRAGMA "               \
+	"trusted_schema=OFF;"
 
 /* Entry n makes format n + 1 out of format n. Never change an entry that was released. */
 static const char *const migrations[SQLITE_DB_FORMAT] = {
-	"CREATE TABLE _mysimbdp_meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-	"INSERT INTO _mysimbdp_meta VALUES('needs', '" MYSIMBDP_VERSION "'), ('epoch', 0);"
-	"CREATE TABLE _mysimbdp_table(name TEXT PRIMARY KEY COLLATE NOCASE, key TEXT NOT NULL) WITHOUT ROWID;"
-	"CREATE TABLE _mysimbdp_column(tbl TEXT NOT NULL COLLATE NOCASE, n INTEGER NOT NULL, name TEXT NOT NULL,"
-	" type TEXT NOT NULL, PRIMARY KEY(tbl, n)) WITHOUT ROWID;"
-	"CREATE TABLE _mysimbdp_position(file INTEGER PRIMARY KEY, name TEXT NOT NULL, tbl TEXT NOT NULL COLLATE NOCASE,"
-	" position INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0, version_base INTEGER NOT NULL,"
-	" version_top INTEGER NOT NULL DEFAULT 0, epoch INTEGER NOT NULL, delivered INTEGER NOT NULL DEFAULT 0,"
-	" superseded INTEGER NOT NULL DEFAULT 0, at INTEGER NOT NULL DEFAULT 0);"
-	"CREATE INDEX _mysimbdp_position_top ON _mysimbdp_position(tbl, version_top);",
+    "CREATE TABLE _mysimbdp_meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+    "INSERT INTO _mysimbdp_meta VALUES('needs', '" MYSIMBDP_VERSION "'), ('epoch', 0);"
+    "CREATE TABLE _mysimbdp_table(name TEXT PRIMARY KEY COLLATE NOCASE, key TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE _mysimbdp_column(tbl TEXT NOT NULL COLLATE NOCASE, n INTEGER NOT NULL, name TEXT NOT NULL,"
+    " type TEXT NOT NULL, PRIMARY KEY(tbl, n)) WITHOUT ROWID;"
+    "CREATE TABLE _mysimbdp_position(file INTEGER PRIMARY KEY, name TEXT NOT NULL, tbl TEXT NOT NULL COLLATE NOCASE,"
+    " position INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0, version_base INTEGER NOT NULL,"
+    " version_top INTEGER NOT NULL DEFAULT 0, epoch INTEGER NOT NULL, delivered INTEGER NOT NULL DEFAULT 0,"
+    " superseded INTEGER NOT NULL DEFAULT 0, at INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX _mysimbdp_position_top ON _mysimbdp_position(tbl, version_top);",
 };
 
 enum err_code sqlite_db_path(const char *dir, const char *key_space, struct arena *a, char **ret, struct err *e)
@@ -55,7 +56,8 @@ static enum err_code io_err(sqlite3 *db, const char *path, const char *what, str
 
 enum err_code sqlite_db_err(sqlite3 *db, int rc, const char *what, struct err *e)
 {
-	const char *path = db ? sqlite3_db_filename(db, "main") : NULL, *msg = db ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
+	const char *path = db ? sqlite3_db_filename(db, "main") : NULL,
+		   *msg = db ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
 	enum err_code code;
 	path = path ? path : "database";
 	switch (rc & 0xff) {
@@ -86,8 +88,10 @@ enum err_code sqlite_db_err(sqlite3 *db, int rc, const char *what, struct err *e
 		return code;
 	case SQLITE_CORRUPT:
 		code = err_set(e, ERR_CORRUPT, "%s: %s: %s", path, what, msg);
-		err_hint(e, "look at it with: sqlite3 FILE 'PRAGMA integrity_check'; restore it, or move it away and deliver "
-			    "the retained files again");
+		err_hint(
+		    e,
+		    "look at it with: sqlite3 FILE 'PRAGMA integrity_check'; restore it, or move it away and deliver "
+		    "the retained files again");
 		return code;
 	case SQLITE_INTERRUPT:
 		return err_set(e, ERR_INTERRUPTED, "%s: %s: interrupted", path, what);
@@ -192,9 +196,9 @@ static enum err_code too_new(sqlite3 *db, int64_t format, struct err *e)
 			snprintf(needs, sizeof needs, "%s", t);
 	}
 	sqlite3_finalize(st);
-	enum err_code code = err_set(e, ERR_VERSION, "%s has format %lld, this mysimbdp " MYSIMBDP_VERSION
-				     " knows formats up to %d", sqlite3_db_filename(db, "main"), (long long)format,
-				     SQLITE_DB_FORMAT);
+	enum err_code code =
+	    err_set(e, ERR_VERSION, "%s has format %lld, this mysimbdp " MYSIMBDP_VERSION " knows formats up to %d",
+		    sqlite3_db_filename(db, "main"), (long long)format, SQLITE_DB_FORMAT);
 	err_hint(e, "use mysimbdp %s or later", needs);
 	return code;
 }
@@ -205,14 +209,16 @@ static enum err_code format_read(sqlite3 *db, int64_t *ret_format, struct err *e
 	int64_t app = 0, format = 0, tables = 0;
 	enum err_code rc;
 	if ((rc = one_int(db, "SELECT count(*) FROM sqlite_schema", &tables, e)) ||
-	    (rc = one_int(db, "PRAGMA application_id", &app, e)) || (rc = one_int(db, "PRAGMA user_version", &format, e)))
+	    (rc = one_int(db, "PRAGMA application_id", &app, e)) ||
+	    (rc = one_int(db, "PRAGMA user_version", &format, e)))
 		return rc;
 	if (app == 0 && format == 0 && tables == 0) {
 		*ret_format = -1;
 		return ERR_OK;
 	}
 	if (app != SQLITE_DB_APPLICATION) {
-		rc = err_set(e, ERR_CONFLICT, "%s is an SQLite database of another program (application_id %lld, %lld tables)",
+		rc = err_set(e, ERR_CONFLICT,
+			     "%s is an SQLite database of another program (application_id %lld, %lld tables)",
 			     sqlite3_db_filename(db, "main"), (long long)app, (long long)tables);
 		err_hint(e, "choose another directory or key space, or move the file away");
 		return rc;
@@ -264,15 +270,38 @@ static enum err_code connect(const char *path, int flags, sqlite3 **ret, struct 
 	return ERR_OK;
 }
 
+/* Other modes would let readers and the writer wait for each other. */
+static enum err_code use_wal(sqlite3 *db, struct err *e)
+{
+	sqlite3_stmt *st;
+	enum err_code rc = sqlite_db_prepare(db, "PRAGMA journal_mode=WAL", &st, e);
+	if (rc)
+		return rc;
+	int step = sqlite3_step(st);
+	const char *mode = step == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
+	if (step != SQLITE_ROW) {
+		rc = sqlite_db_err(db, step, "turn on the write-ahead log", e);
+	} else if (!mode || strcmp(mode, "wal") != 0) {
+		rc = err_set(e, ERR_UNSUPPORTED,
+			     "%s: the file system can't keep a write-ahead log (journal mode \"%s\")",
+			     sqlite3_db_filename(db, "main"), mode ? mode : "");
+		err_hint(e, "put the directory on a local file system");
+	}
+	sqlite3_finalize(st);
+	return rc;
+}
+
 static enum err_code prepare_for_writing(sqlite3 *db, struct err *e)
 {
 	int64_t format = 0;
 	char sql[64];
 	enum err_code rc = format_read(db, &format, e);
 	if (rc == ERR_OK && format < 0) {
-		snprintf(sql, sizeof sql, "PRAGMA page_size=%d; PRAGMA journal_mode=WAL", SQLITE_DB_PAGE);
+		snprintf(sql, sizeof sql, "PRAGMA page_size=%d", SQLITE_DB_PAGE);
 		rc = sqlite_db_exec(db, sql, e);
 	}
+	if (rc == ERR_OK)
+		rc = use_wal(db, e);
 	if (rc == ERR_OK)
 		rc = sqlite_db_exec(db, SETTINGS, e);
 	if (rc == ERR_OK && format < SQLITE_DB_FORMAT)

@@ -13,10 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SQLITE_DB_APPLICATION 0x6d736462   /* "msdb" */
+#define SQLITE_DB_APPLICATION 0x6d736462 /* "msdb" */
 #define SQLITE_DB_FORMAT 1
 #define SQLITE_DB_PAGE 16384
-#define SQLITE_DB_BUSY_MS 2000          /* how long a lock is waited for before ERR_BUSY */
+#define SQLITE_DB_BUSY_MS 2000 /* how long a lock is waited for before ERR_BUSY */
 
 /* Columns behind the schema's own in every table. */
 #define COL_FILE "_mysimbdp_file"
@@ -24,7 +24,8 @@
 #define COL_VERSION "_mysimbdp_version"
 
 /* dir/key_space.db in the arena; ERR_INVALID when the name could leave the directory. */
-enum err_code sqlite_db_path(const char *dir, const char *key_space, struct arena *a, char **ret, struct err *e) MUST_USE;
+enum err_code sqlite_db_path(const char *dir, const char *key_space, struct arena *a, char **ret,
+			     struct err *e) MUST_USE;
 
 /* For writing: made (mode 0600) or migrated when need be. */
 enum err_code sqlite_db_open(const char *path, sqlite3 **ret, struct err *e) MUST_USE;

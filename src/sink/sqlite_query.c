@@ -28,11 +28,11 @@ struct sqlite_query {
 	struct arena arena;
 	sqlite3 *db;
 	sqlite3_stmt *st;
-	int64_t deadline_ns;            /* 0: none */
+	int64_t deadline_ns; /* 0: none */
 	const atomic_bool *stop;
-	const char *denied;             /* what the authorizer refused, for the message */
+	const char *denied; /* what the authorizer refused, for the message */
 	char denied_what[160];
-	const char **shared;            /* names of tables that several databases have */
+	const char **shared; /* names of tables that several databases have */
 	size_t nshared;
 	const char *sql;
 	char ambiguous[160];
@@ -77,7 +77,8 @@ static int read_table(struct sqlite_query *q, const char *table, const char *sch
 		if (strcasecmp(q->shared[i], table) != 0 || (schema && says_schema(q->sql, schema)))
 			continue;
 		/* Without a schema: a table of which no column is used, named without one. */
-		snprintf(q->ambiguous, sizeof q->ambiguous, "%s.%s", schema ? schema : sqlite3_db_name(q->db, 0), table);
+		snprintf(q->ambiguous, sizeof q->ambiguous, "%s.%s", schema ? schema : sqlite3_db_name(q->db, 0),
+			 table);
 		return deny(q, "", table);
 	}
 	return SQLITE_OK;
@@ -85,10 +86,10 @@ static int read_table(struct sqlite_query *q, const char *table, const char *sch
 
 static int authorize(void *arg, int action, const char *a, const char *b, const char *schema, const char *trigger)
 {
-	static const char *const pragmas[] = {"table_info", "table_xinfo", "table_list", "index_list", "index_info",
-					      "index_xinfo", NULL};
-	static const char *const functions[] = {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer",
-						"fts5", NULL};
+	static const char *const pragmas[] = {"table_info", "table_xinfo", "table_list", "index_list",
+					      "index_info", "index_xinfo", NULL};
+	static const char *const functions[] = {"load_extension", "readfile", "writefile", "edit",
+						"fts3_tokenizer", "fts5",     NULL};
 	struct sqlite_query *q = arg;
 	switch (action) {
 	case SQLITE_SELECT:
@@ -157,15 +158,18 @@ static void hint_tables(struct sqlite_query *q, struct err *e)
 	struct buf b;
 	int n = 0;
 	sqlite3_set_authorizer(q->db, NULL, NULL);
-	if (sqlite3_prepare_v2(q->db, "SELECT schema, name FROM pragma_table_list WHERE type='table' AND schema<>'temp' AND"
-				      " name NOT LIKE '\\_mysimbdp%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-				      " ORDER BY 1,2 LIMIT 13", -1, &st, NULL))
+	if (sqlite3_prepare_v2(q->db,
+			       "SELECT schema, name FROM pragma_table_list WHERE type='table' AND schema<>'temp' AND"
+			       " name NOT LIKE '\\_mysimbdp%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+			       " ORDER BY 1,2 LIMIT 13",
+			       -1, &st, NULL))
 		return;
 	buf_init(&b, sizeof e->hint - 32);
 	while (sqlite3_step(st) == SQLITE_ROW)
 		buf_printf(&b, "%s%s.%s", n++ ? ", " : "", sqlite3_column_text(st, 0), sqlite3_column_text(st, 1));
 	sqlite3_finalize(st);
-	err_hint(e, "%s%s%s", n ? "there are: " : "there are no tables yet", buf_cstr(&b), n > 12 || b.failed ? " ..." : "");
+	err_hint(e, "%s%s%s", n ? "there are: " : "there are no tables yet", buf_cstr(&b),
+		 n > 12 || b.failed ? " ..." : "");
 	buf_done(&b);
 }
 
@@ -175,8 +179,8 @@ static enum err_code sql_err(struct sqlite_query *q, const char *sql, int rc, st
 	struct buf b;
 	enum err_code code;
 	if ((rc & 0xff) == SQLITE_AUTH && *q->ambiguous) {
-		code = err_set(e, ERR_INVALID, "several key spaces have a table \"%s\"; say which, as in %s", q->denied_what,
-			       q->ambiguous);
+		code = err_set(e, ERR_INVALID, "several key spaces have a table \"%s\"; say which, as in %s",
+			       q->denied_what, q->ambiguous);
 		hint_tables(q, e);
 		return code;
 	}
@@ -204,7 +208,7 @@ static enum err_code sql_err(struct sqlite_query *q, const char *sql, int rc, st
 
 struct db_file {
 	char *path, *name;
-	bool named;             /* the statement mentions it */
+	bool named; /* the statement mentions it */
 };
 
 static int by_use_and_name(const void *a, const void *b)
@@ -250,8 +254,8 @@ static enum err_code list_files(struct arena *a, const char *dir, const char *sq
 	return ERR_OK;
 }
 
-static enum err_code find_files(struct arena *a, const char *where, const char *sql, struct db_file **ret, size_t *ret_n,
-				struct err *e)
+static enum err_code find_files(struct arena *a, const char *where, const char *sql, struct db_file **ret,
+				size_t *ret_n, struct err *e)
 {
 	struct stat st;
 	if (stat(where, &st))
@@ -290,8 +294,11 @@ static enum err_code find_shared(struct sqlite_query *q, struct err *e)
 	sqlite3_stmt *st;
 	size_t room = 0;
 	int step;
-	enum err_code rc = sqlite_db_prepare(q->db, "SELECT lower(name) FROM pragma_table_list WHERE name NOT LIKE 'sqlite\\_%'"
-						    " ESCAPE '\\' GROUP BY 1 HAVING count(*)>1", &st, e);
+	enum err_code rc =
+	    sqlite_db_prepare(q->db,
+			      "SELECT lower(name) FROM pragma_table_list WHERE name NOT LIKE 'sqlite\\_%'"
+			      " ESCAPE '\\' GROUP BY 1 HAVING count(*)>1",
+			      &st, e);
 	while (rc == ERR_OK && (step = sqlite3_step(st)) == SQLITE_ROW) {
 		if (q->nshared == room) {
 			const char **more = arena_array(&q->arena, room = room ? room * 2 : 16, sizeof *more);
@@ -317,12 +324,18 @@ static enum err_code find_shared(struct sqlite_query *q, struct err *e)
 static void restrict_db(struct sqlite_query *q)
 {
 	static const int limits[][2] = {
-		{SQLITE_LIMIT_LENGTH, VALUE_MAX},     {SQLITE_LIMIT_SQL_LENGTH, SQL_TEXT_MAX},
-		{SQLITE_LIMIT_COLUMN, 2000},          {SQLITE_LIMIT_EXPR_DEPTH, 200},
-		{SQLITE_LIMIT_COMPOUND_SELECT, 50},   {SQLITE_LIMIT_VDBE_OP, 250000},
-		{SQLITE_LIMIT_FUNCTION_ARG, 64},      {SQLITE_LIMIT_ATTACHED, 0},
-		{SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000}, {SQLITE_LIMIT_VARIABLE_NUMBER, 0},
-		{SQLITE_LIMIT_TRIGGER_DEPTH, 1},      {SQLITE_LIMIT_WORKER_THREADS, 0},
+	    {SQLITE_LIMIT_LENGTH, VALUE_MAX},
+	    {SQLITE_LIMIT_SQL_LENGTH, SQL_TEXT_MAX},
+	    {SQLITE_LIMIT_COLUMN, 2000},
+	    {SQLITE_LIMIT_EXPR_DEPTH, 200},
+	    {SQLITE_LIMIT_COMPOUND_SELECT, 50},
+	    {SQLITE_LIMIT_VDBE_OP, 250000},
+	    {SQLITE_LIMIT_FUNCTION_ARG, 64},
+	    {SQLITE_LIMIT_ATTACHED, 0},
+	    {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000},
+	    {SQLITE_LIMIT_VARIABLE_NUMBER, 0},
+	    {SQLITE_LIMIT_TRIGGER_DEPTH, 1},
+	    {SQLITE_LIMIT_WORKER_THREADS, 0},
 	};
 	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
 		sqlite3_limit(q->db, limits[i][0], limits[i][1]);
@@ -391,7 +404,7 @@ enum err_code sqlite_query_open(const char *dir_or_file, const char *sql, struct
 	if (!q)
 		return err_oom(e);
 	arena_init(&q->arena, 4 << 20);
-	q->sql = sql;   /* for as long as it is being prepared */
+	q->sql = sql; /* for as long as it is being prepared */
 	enum err_code rc = open_all(q, dir_or_file, sql, e);
 	if (rc == ERR_OK)
 		rc = prepare(q, sql, e);

@@ -24,8 +24,8 @@ struct source {
 struct rebuild {
 	sqlite3 *db;
 	const struct data_file *df;
-	struct source *source;      /* one a field */
-	bool refused;               /* a value did not fit; why says it */
+	struct source *source; /* one a field */
+	bool refused;	       /* a value did not fit; why says it */
 	char why[600];
 };
 
@@ -40,14 +40,15 @@ static bool is_key(const struct data_file *df, uint32_t f)
 	return false;
 }
 
-static void refuse(struct rebuild *r, sqlite3_context *x, uint32_t f, struct span text, const char *why, sqlite3_value **v)
+static void refuse(struct rebuild *r, sqlite3_context *x, uint32_t f, struct span text, const char *why,
+		   sqlite3_value **v)
 {
 	char cell[200];
 	const char *quote = text.p ? "\"" : "";
 	r->refused = true;
-	snprintf(r->why, sizeof r->why, "column \"%s\": %s%s%s %s (row %lld of output %lld)", r->df->schema->fields[f].name,
-		 quote, text.p ? cell_quote(text, cell) : "null", quote, why, sqlite3_value_int64(v[3]),
-		 sqlite3_value_int64(v[2]));
+	snprintf(r->why, sizeof r->why, "column \"%s\": %s%s%s %s (row %lld of output %lld)",
+		 r->df->schema->fields[f].name, quote, text.p ? cell_quote(text, cell) : "null", quote, why,
+		 sqlite3_value_int64(v[3]), sqlite3_value_int64(v[2]));
 	sqlite3_result_error(x, r->why, -1);
 }
 
@@ -94,7 +95,8 @@ static void convert(sqlite3_context *x, int argc, sqlite3_value **v)
 	char number[64], scratch[CONVERT_SCRATCH], type[64], why[160];
 	bool null = sqlite3_value_type(v[0]) == SQLITE_NULL;
 	if (null && (!f->nullable || is_key(r->df, i))) {
-		refuse(r, x, i, (struct span){0}, is_key(r->df, i) ? "can't be in the key" : "is not allowed any more", v);
+		refuse(r, x, i, (struct span){0}, is_key(r->df, i) ? "can't be in the key" : "is not allowed any more",
+		       v);
 		return;
 	}
 	if (null || (src->same && sqlite3_value_bytes(v[0]) > 0)) {
@@ -176,8 +178,8 @@ static void copy_sql(const struct rebuild *r, struct buf *b)
 		sql_name(b, s->fields[f].name);
 		buf_char(b, ',');
 	}
-	buf_str(b, COL_FILE "=excluded." COL_FILE "," COL_ROW "=excluded." COL_ROW "," COL_VERSION "=excluded." COL_VERSION
-		   " WHERE excluded." COL_VERSION ">t." COL_VERSION);
+	buf_str(b, COL_FILE "=excluded." COL_FILE "," COL_ROW "=excluded." COL_ROW "," COL_VERSION
+			    "=excluded." COL_VERSION " WHERE excluded." COL_VERSION ">t." COL_VERSION);
 }
 
 static enum err_code exec_buf(struct rebuild *r, struct buf *sql, struct err *e)
@@ -256,8 +258,8 @@ static enum err_code rebuild(struct rebuild *r, uint64_t *ret_rows, struct err *
 static enum err_code rebuild_db(struct rebuild *r, uint64_t *ret_rows, struct err *e)
 {
 	enum err_code rc;
-	if (sqlite3_create_function_v2(r->db, "_mysimbdp_convert", 4, SQLITE_UTF8 | SQLITE_DETERMINISTIC, r, convert, NULL,
-				       NULL, NULL) != SQLITE_OK)
+	if (sqlite3_create_function_v2(r->db, "_mysimbdp_convert", 4, SQLITE_UTF8 | SQLITE_DETERMINISTIC, r, convert,
+				       NULL, NULL, NULL) != SQLITE_OK)
 		return err_oom(e);
 	r->source = calloc(r->df->schema->nfields, sizeof *r->source);
 	if (!r->source)
@@ -285,7 +287,7 @@ enum err_code sqlite_rebuild(const char *dir, const struct data_file *df, uint64
 			sqlite3_close(r.db);
 		}
 	} else if (rc == ERR_NOT_FOUND) {
-		*ret_rows = 0;   /* no database, no table: nothing to do */
+		*ret_rows = 0; /* no database, no table: nothing to do */
 		rc = ERR_OK;
 	} else if (local.code && e) {
 		*e = local;

@@ -9,8 +9,8 @@
 
 #define SQL_MAX (1u << 20)
 
-/* With these two conflict clauses no statement of ours can fail half way and be taken back alone, so SQLite keeps no copy
- * of each page it changes (a statement journal), which would double the writing. */
+/* With these two conflict clauses no statement of ours can fail half way and be taken back alone, so SQLite keeps no
+ * copy of each page it changes (a statement journal), which would double the writing. */
 #define KEY_NOT_NULL " NOT NULL ON CONFLICT FAIL"
 #define KEY_REPLACE " ON CONFLICT REPLACE"
 
@@ -73,10 +73,12 @@ void sqlite_create_sql(const struct data_file *df, const char *name, struct buf 
 	for (uint32_t f = 0; f < df->schema->nfields; f++) {
 		buf_str(out, "  ");
 		sql_name(out, df->schema->fields[f].name);
-		buf_printf(out, " %s%s,\n", sqlite_column_type(&df->schema->fields[f]), is_key(df, f) ? KEY_NOT_NULL : "");
+		buf_printf(out, " %s%s,\n", sqlite_column_type(&df->schema->fields[f]),
+			   is_key(df, f) ? KEY_NOT_NULL : "");
 	}
 	const char *lineage = df->nkey ? "" : KEY_NOT_NULL;
-	buf_printf(out, "  " COL_FILE " INTEGER%s,\n  " COL_ROW " INTEGER%s,\n  " COL_VERSION " INTEGER,\n  PRIMARY KEY (",
+	buf_printf(out,
+		   "  " COL_FILE " INTEGER%s,\n  " COL_ROW " INTEGER%s,\n  " COL_VERSION " INTEGER,\n  PRIMARY KEY (",
 		   lineage, lineage);
 	sqlite_key_sql(df, out);
 	buf_str(out, ")" KEY_REPLACE "\n) WITHOUT ROWID");
@@ -86,8 +88,8 @@ enum err_code sqlite_table_exists(sqlite3 *db, const struct data_file *df, bool 
 {
 	sqlite3_stmt *st;
 	int64_t one;
-	enum err_code rc = sqlite_db_prepare(db, "SELECT 1 FROM sqlite_schema WHERE type='table' AND name=?1 COLLATE NOCASE",
-					     &st, e);
+	enum err_code rc =
+	    sqlite_db_prepare(db, "SELECT 1 FROM sqlite_schema WHERE type='table' AND name=?1 COLLATE NOCASE", &st, e);
 	if (rc)
 		return rc;
 	sqlite3_bind_text(st, 1, df->schema->name, -1, SQLITE_STATIC);
@@ -125,7 +127,8 @@ static enum err_code compare_columns(sqlite3 *db, const struct data_file *df, st
 	const struct schema *s = df->schema;
 	bool seen[SCHEMA_FIELDS_MAX] = {false};
 	sqlite3_stmt *st;
-	enum err_code rc = sqlite_db_prepare(db, "SELECT name, type FROM _mysimbdp_column WHERE tbl=?1 ORDER BY n", &st, e);
+	enum err_code rc =
+	    sqlite_db_prepare(db, "SELECT name, type FROM _mysimbdp_column WHERE tbl=?1 ORDER BY n", &st, e);
 	if (rc)
 		return rc;
 	sqlite3_bind_text(st, 1, s->name, -1, SQLITE_STATIC);
@@ -145,7 +148,8 @@ static enum err_code compare_columns(sqlite3 *db, const struct data_file *df, st
 		if (widens(was, &s->fields[f]))
 			*ret_widened = true;
 		else
-			buf_printf(another(out), "column \"%s\" is %s in the table and %s in the schema", name, was, now);
+			buf_printf(another(out), "column \"%s\" is %s in the table and %s in the schema", name, was,
+				   now);
 	}
 	if (step != SQLITE_DONE)
 		rc = sqlite_db_err(db, step, "read the table's columns", e);

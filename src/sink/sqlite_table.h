@@ -8,8 +8,8 @@
 #include "sink/sqlite_db.h"
 #include "tenant/data_file.h"
 
-/* "INTEGER", "TEXT", "REAL", "FLOAT", "BOOLEAN", "BLOB": what the column is declared as. BOOLEAN and FLOAT are there for
- * readers: SQLite keeps 0/1 and a double, query --json prints true/false and the shortest float. */
+/* "INTEGER", "TEXT", "REAL", "FLOAT", "BOOLEAN", "BLOB": what the column is declared as. BOOLEAN and FLOAT are there
+ * for readers: SQLite keeps 0/1 and a double, query --json prints true/false and the shortest float. */
 const char *sqlite_column_type(const struct field *f);
 
 /* A field's type as the store remembers it: without null, symbols or sizes. */

@@ -1,6 +1,6 @@
 /*
- * sqlite_vtab.c: see sqlite_vtab.h. Sources: SQLite's documentation, "The Virtual Table Mechanism Of SQLite" (eponymous-only
- * tables) and "Application-Defined SQL Functions".
+ * sqlite_vtab.c: see sqlite_vtab.h. Sources: SQLite's documentation, "The Virtual Table Mechanism Of SQLite"
+ * (eponymous-only tables) and "Application-Defined SQL Functions".
  */
 #include "sink/sqlite_vtab.h"
 
@@ -15,15 +15,15 @@ enum kind { KIND_I64, KIND_F64, KIND_TEXT, KIND_BLOB, KIND_FORMATTED };
 struct rows_source {
 	struct packed_plan plan;
 	enum kind *kind;
-	struct value *value;            /* of the current row */
-	char (*formatted)[FORMATTED];   /* dates and times as text */
+	struct value *value;	      /* of the current row */
+	char (*formatted)[FORMATTED]; /* dates and times as text */
 	const struct packed_row *const *rows;
 	uint32_t n;
 	int64_t file, version_base;
 
 	/* a scan's walk over the rows */
 	uint32_t at, met, older;
-	bool loaded;                    /* value holds row `at` */
+	bool loaded; /* value holds row `at` */
 	bool was_met[ROWS_SET_MAX];
 };
 
@@ -141,7 +141,7 @@ static void result(const struct rows_source *s, uint32_t r, sqlite3_context *x, 
 	}
 	const struct value *v = &s->value[i];
 	if (v->null)
-		return;   /* the result is null unless said otherwise */
+		return; /* the result is null unless said otherwise */
 	switch (s->kind[i]) {
 	case KIND_I64:
 		sqlite3_result_int64(x, v->i);
@@ -178,17 +178,17 @@ static int rows_rowid(sqlite3_vtab_cursor *cur, sqlite3_int64 *ret)
 
 /* xCreate NULL: the table is there under the module's name, without any CREATE. */
 static const sqlite3_module module = {
-	.iVersion = 0,
-	.xConnect = rows_connect,
-	.xDisconnect = rows_disconnect,
-	.xBestIndex = rows_best_index,
-	.xOpen = rows_open,
-	.xClose = rows_close,
-	.xFilter = rows_filter,
-	.xNext = rows_next,
-	.xEof = rows_eof,
-	.xColumn = rows_column,
-	.xRowid = rows_rowid,
+    .iVersion = 0,
+    .xConnect = rows_connect,
+    .xDisconnect = rows_disconnect,
+    .xBestIndex = rows_best_index,
+    .xOpen = rows_open,
+    .xClose = rows_close,
+    .xFilter = rows_filter,
+    .xNext = rows_next,
+    .xEof = rows_eof,
+    .xColumn = rows_column,
+    .xRowid = rows_rowid,
 };
 
 /* ---- a scan of the stored table */
@@ -220,7 +220,7 @@ static int compare_stored(const struct rows_source *s, uint32_t f, sqlite3_value
 		return compare_bytes(s->formatted[f], n, p, p ? (size_t)sqlite3_value_bytes(stored) : 0);
 	}
 	default:
-		p = sqlite3_value_blob(stored);   /* of text too: its bytes, without a copy for a NUL behind them */
+		p = sqlite3_value_blob(stored); /* of text too: its bytes, without a copy for a NUL behind them */
 		return compare_bytes(v->s.p, v->s.n, p, p ? (size_t)sqlite3_value_bytes(stored) : 0);
 	}
 }
@@ -261,7 +261,7 @@ static void rows_at(sqlite3_context *x, int argc, sqlite3_value **argv)
 			s->met++;
 			step(s);
 		}
-		compare_key(s, argv);   /* loads */
+		compare_key(s, argv); /* loads */
 		s->was_met[s->at] = true;
 		s->met++;
 		sqlite3_value *version = argv[s->plan.nkey];
@@ -309,7 +309,7 @@ enum err_code rows_source_new(sqlite3 *db, const struct packed_plan *plan, struc
 	for (uint32_t f = 0; f < n; f++)
 		s->kind[f] = kind_of(&plan->schema->fields[f]);
 	if (sqlite3_create_module_v2(db, ROWS_TABLE, &module, s, source_free) != SQLITE_OK)
-		return err_oom(e);   /* s was freed by the destructor */
+		return err_oom(e); /* s was freed by the destructor */
 	if (sqlite3_create_function_v2(db, ROWS_AT, (int)plan->nkey + 1, SQLITE_UTF8, s, rows_at, NULL, NULL, NULL) ||
 	    sqlite3_create_function_v2(db, ROWS_VALUE, 1, SQLITE_UTF8, s, rows_value, NULL, NULL, NULL))
 		return err_oom(e);
@@ -317,7 +317,8 @@ enum err_code rows_source_new(sqlite3 *db, const struct packed_plan *plan, struc
 	return ERR_OK;
 }
 
-void rows_set(struct rows_source *s, const struct packed_row *const *rows, uint32_t n, int64_t file, int64_t version_base)
+void rows_set(struct rows_source *s, const struct packed_row *const *rows, uint32_t n, int64_t file,
+	      int64_t version_base)
 {
 	s->rows = rows;
 	s->n = n;

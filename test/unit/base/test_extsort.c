@@ -19,6 +19,12 @@
 #include "base/fault.h"
 #include "base/sortkey.h"
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define MEMORY_FACTOR 40 /* shadow memory, quarantine */
+#else
+#define MEMORY_FACTOR 1
+#endif
+
 /* A test record: its number, then the key at an odd place, then filling that depends on the number. */
 struct model {
 	uint32_t n;
@@ -54,7 +60,7 @@ static size_t make_key(enum shape shape, uint32_t i, uint32_t n, uint8_t *out)
 	case EMPTY:
 		return 0;
 	case PREFIXES:
-		memset(out, 0, 64);   /* only the length differs */
+		memset(out, 0, 64); /* only the length differs */
 		return rnd(64);
 	case SORTED:
 		return (size_t)snprintf((char *)out, 32, "%010u", i);
@@ -62,12 +68,12 @@ static size_t make_key(enum shape shape, uint32_t i, uint32_t n, uint8_t *out)
 		return (size_t)snprintf((char *)out, 32, "%010u", n - i);
 	case LONG_KEYS:
 		for (int k = 0; k < 100; k++)
-			out[k] = (uint8_t)('a' + rnd(2));   /* more than 64 bits vary */
+			out[k] = (uint8_t)('a' + rnd(2)); /* more than 64 bits vary */
 		out[70] = (uint8_t)rnd(256);
 		return 80 + rnd(20);
 	default:
-		return (size_t)snprintf((char *)out, 64, "%c%c,%u,%u", 'A' + rnd(3), 'K' + rnd(3), 2222771642u + rnd(40),
-					rnd(1000));
+		return (size_t)snprintf((char *)out, 64, "%c%c,%u,%u", 'A' + rnd(3), 'K' + rnd(3),
+					2222771642u + rnd(40), rnd(1000));
 	}
 }
 
@@ -228,7 +234,7 @@ static void test_long_keys_and_far_places(void **state)
 	uint8_t *rec = calloc(1, n);
 	assert_int_equal(extsort_new(&o, &s, &e), ERR_OK);
 	for (int i = 9; i >= 0; i--) {
-		rec[n - 1] = (uint8_t)i;   /* the key is 150000 bytes and differs in its last */
+		rec[n - 1] = (uint8_t)i; /* the key is 150000 bytes and differs in its last */
 		assert_int_equal(extsort_add(s, rec, n, 150000, 150000, &e), ERR_OK);
 	}
 	assert_int_equal(extsort_finish(s, &e), ERR_OK);
@@ -314,6 +320,47 @@ static void test_spill_errors(void **state)
 	}
 }
 
+/* 300 MB go through 4 MiB of buffers; what a process needs besides is small and does not grow. */
+static void test_memory_is_flat(void **state)
+{
+	for (int bg = 0; bg < 2; bg++) {
+		fflush(NULL);
+		pid_t child = fork();
+		if (child == 0) {
+			struct extsort_options o = {.memory = 4 << 20, .background = bg};
+			struct err e = {0};
+			struct extsort *s;
+			struct rusage before, after;
+			const void *rec;
+			size_t len;
+			uint64_t n = 0, last = 0;
+			static uint8_t bytes[1000];
+			getrusage(RUSAGE_SELF, &before);
+			assert_int_equal(extsort_new(&o, &s, &e), ERR_OK);
+			for (int i = 0; i < 300000; i++) {
+				uint64_t key = __builtin_bswap64((uint64_t)rnd(UINT32_MAX));
+				memcpy(bytes, &key, 8);
+				assert_int_equal(extsort_add(s, bytes, sizeof bytes, 0, 8, &e), ERR_OK);
+			}
+			assert_int_equal(extsort_finish(s, &e), ERR_OK);
+			while (extsort_next(s, &rec, &len, &e) == ERR_OK && rec) {
+				uint64_t key;
+				memcpy(&key, rec, 8);
+				assert_true(__builtin_bswap64(key) >= last);
+				last = __builtin_bswap64(key);
+				n++;
+			}
+			assert_int_equal(n, 300000);
+			extsort_free(s);
+			getrusage(RUSAGE_SELF, &after);
+			_exit(after.ru_maxrss - before.ru_maxrss < 16 * 1024 * MEMORY_FACTOR ? 0 : 1);
+		}
+		int status;
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+	}
+}
+
 static void test_free_early(void **state)
 {
 	uint8_t rec[1000] = {0};
@@ -363,15 +410,16 @@ static void test_digest_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_digest_order),
-		cmocka_unit_test(test_all_shapes_in_memory),
-		cmocka_unit_test(test_all_shapes_spilled),
-		cmocka_unit_test(test_merge_passes),
-		cmocka_unit_test(test_records_longer_than_memory),
-		cmocka_unit_test(test_long_keys_and_far_places),
-		cmocka_unit_test(test_rank),
-		cmocka_unit_test(test_spill_errors),
-		cmocka_unit_test(test_free_early),
+	    cmocka_unit_test(test_digest_order),
+	    cmocka_unit_test(test_all_shapes_in_memory),
+	    cmocka_unit_test(test_all_shapes_spilled),
+	    cmocka_unit_test(test_merge_passes),
+	    cmocka_unit_test(test_records_longer_than_memory),
+	    cmocka_unit_test(test_long_keys_and_far_places),
+	    cmocka_unit_test(test_rank),
+	    cmocka_unit_test(test_spill_errors),
+	    cmocka_unit_test(test_memory_is_flat),
+	    cmocka_unit_test(test_free_early),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,12 +14,12 @@
 #include "record/packed.h"
 
 static const struct field fields[] = {
-	{.name = "t", .type = AVRO_T_STRING, .storage = STORE_TEXT},
-	{.name = "i", .type = AVRO_T_LONG, .storage = STORE_I64},
-	{.name = "d", .type = AVRO_T_DOUBLE, .storage = STORE_F64},
-	{.name = "b", .type = AVRO_T_BYTES, .storage = STORE_BYTES},
-	{.name = "n", .type = AVRO_T_STRING, .storage = STORE_TEXT, .nullable = true},
-	{.name = "m", .type = AVRO_T_INT, .storage = STORE_I64, .nullable = true},
+    {.name = "t", .type = AVRO_T_STRING, .storage = STORE_TEXT},
+    {.name = "i", .type = AVRO_T_LONG, .storage = STORE_I64},
+    {.name = "d", .type = AVRO_T_DOUBLE, .storage = STORE_F64},
+    {.name = "b", .type = AVRO_T_BYTES, .storage = STORE_BYTES},
+    {.name = "n", .type = AVRO_T_STRING, .storage = STORE_TEXT, .nullable = true},
+    {.name = "m", .type = AVRO_T_INT, .storage = STORE_I64, .nullable = true},
 };
 #define NF 6
 static const struct schema schema = {.name = "t", .ns = "", .fields = fields, .nfields = NF};
@@ -65,7 +65,7 @@ static struct packed_row *pack(const struct packed_plan *p, const struct batch *
 {
 	size_t key_len, n = packed_size(p, b, r, &key_len);
 	assert_int_equal(n % 8, 0);
-	struct packed_row *row = malloc(n);   /* exact: sanitizers see a byte too many */
+	struct packed_row *row = malloc(n); /* exact: sanitizers see a byte too many */
 	packed_write(p, b, r, row);
 	assert_int_equal(row->size, n);
 	assert_int_equal(row->key_len, key_len);
@@ -117,10 +117,9 @@ static void test_round_trip(void **state)
 /* In the order in which they have to sort. */
 static void test_key_order(void **state)
 {
-	static const struct span texts[] = {{"", 0},      {"\0", 1},    {"\0\0", 2},  {"\0\1", 2}, {"\0\xff", 2},
-					    {"\1", 1},    {"a", 1},     {"a\0", 2},   {"a\0b", 3}, {"a\1", 2},
-					    {"aa", 2},    {"ab", 2},    {"b", 1},     {"\xc3", 1}, {"\xff", 1},
-					    {"\xff\0", 2}};
+	static const struct span texts[] = {{"", 0},  {"\0", 1},   {"\0\0", 2}, {"\0\1", 2},  {"\0\xff", 2}, {"\1", 1},
+					    {"a", 1}, {"a\0", 2},  {"a\0b", 3}, {"a\1", 2},   {"aa", 2},     {"ab", 2},
+					    {"b", 1}, {"\xc3", 1}, {"\xff", 1}, {"\xff\0", 2}};
 	static const int64_t ints[] = {INT64_MIN, -256, -255, -1, 0, 1, 255, 256, INT64_MAX};
 	static const double doubles[] = {-1e300, -2, -1.5, -1e-300, 0, 1e-300, 1, 1.5, 2, 1e300};
 	static const uint32_t key_t[] = {0, 1}, key_i[] = {1}, key_d[] = {2};
@@ -184,10 +183,10 @@ static void test_append_has_no_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_key_order),
-		cmocka_unit_test(test_minus_zero_is_zero),
-		cmocka_unit_test(test_append_has_no_key),
+	    cmocka_unit_test(test_round_trip),
+	    cmocka_unit_test(test_key_order),
+	    cmocka_unit_test(test_minus_zero_is_zero),
+	    cmocka_unit_test(test_append_has_no_key),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* table.h: what the tests of the SQLite sink share: making rows from text, a directory of their own, looking with SQL. */
+/* table.h: what the tests of the SQLite sink share: making rows from text, a directory of their own, looking with SQL.
+ */
 #ifndef TEST_SINK_TABLE_H
 #define TEST_SINK_TABLE_H
 
@@ -31,7 +32,8 @@ void rows_add(struct rows *r, uint64_t number, const char *const *cells);
 void rows_sort(struct rows *r);
 void rows_done(struct rows *r);
 
-/* All rows in one file of given id and version base: open, table, begin, write in `chunk`s (a transaction each), end. */
+/* All rows in one file of given id and version base: open, table, begin, write in `chunk`s (a transaction each), end.
+ */
 void deliver(const char *dir, const struct rows *r, int64_t file, int64_t base, uint32_t chunk);
 
 /* The first column of all rows of a query on DIR/ks.db, "|" between columns, "\n" between rows; static. */

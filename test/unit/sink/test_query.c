@@ -10,10 +10,10 @@
 static struct err err;
 
 static const struct field fields[] = {
-	{.name = "id", .type = AVRO_T_STRING, .storage = STORE_TEXT},
-	{.name = "ok", .type = AVRO_T_BOOLEAN, .storage = STORE_I64},
-	{.name = "f", .type = AVRO_T_FLOAT, .storage = STORE_F64},
-	{.name = "by", .type = AVRO_T_BYTES, .storage = STORE_BYTES, .nullable = true},
+    {.name = "id", .type = AVRO_T_STRING, .storage = STORE_TEXT},
+    {.name = "ok", .type = AVRO_T_BOOLEAN, .storage = STORE_I64},
+    {.name = "f", .type = AVRO_T_FLOAT, .storage = STORE_F64},
+    {.name = "by", .type = AVRO_T_BYTES, .storage = STORE_BYTES, .nullable = true},
 };
 static const uint32_t key[] = {0};
 static const struct schema schema = {.name = "t", .ns = "", .fields = fields, .nfields = 4};
@@ -64,35 +64,35 @@ static void test_values(void **state)
 static void test_only_reading(void **state)
 {
 	static const char *const refused[] = {
-		"DELETE FROM t",
-		"INSERT INTO t(id) VALUES('z')",
-		"UPDATE t SET id='z'",
-		"DROP TABLE t",
-		"CREATE TABLE x(y)",
-		"CREATE TEMP TABLE x(y)",
-		"CREATE VIRTUAL TABLE x USING fts5(y)",
-		"ATTACH '/tmp/x.db' AS x",
-		"DETACH ks",
-		"VACUUM",
-		"VACUUM INTO '/tmp/x.db'",
-		"PRAGMA journal_mode=DELETE",
-		"PRAGMA writable_schema=1",
-		"PRAGMA query_only=0",
-		"PRAGMA wal_checkpoint",
-		"BEGIN IMMEDIATE",
-		"SAVEPOINT x",
-		"REINDEX",
-		"ANALYZE",
-		"SELECT load_extension('/tmp/x.so')",
-		"SELECT fts3_tokenizer('simple', x'00')",
-		"SELECT 1; SELECT 2",
-		"SELECT 1; DELETE FROM t",
-		"SELECT 1; nonsense",
-		"",
-		"  -- nothing\n",
-		"SELECT ?1 FROM nowhere",
-		"WITH x AS (SELECT 1) INSERT INTO t(id) SELECT * FROM x",
-		"INSERT INTO t(id) VALUES('z') RETURNING id",
+	    "DELETE FROM t",
+	    "INSERT INTO t(id) VALUES('z')",
+	    "UPDATE t SET id='z'",
+	    "DROP TABLE t",
+	    "CREATE TABLE x(y)",
+	    "CREATE TEMP TABLE x(y)",
+	    "CREATE VIRTUAL TABLE x USING fts5(y)",
+	    "ATTACH '/tmp/x.db' AS x",
+	    "DETACH ks",
+	    "VACUUM",
+	    "VACUUM INTO '/tmp/x.db'",
+	    "PRAGMA journal_mode=DELETE",
+	    "PRAGMA writable_schema=1",
+	    "PRAGMA query_only=0",
+	    "PRAGMA wal_checkpoint",
+	    "BEGIN IMMEDIATE",
+	    "SAVEPOINT x",
+	    "REINDEX",
+	    "ANALYZE",
+	    "SELECT load_extension('/tmp/x.so')",
+	    "SELECT fts3_tokenizer('simple', x'00')",
+	    "SELECT 1; SELECT 2",
+	    "SELECT 1; DELETE FROM t",
+	    "SELECT 1; nonsense",
+	    "",
+	    "  -- nothing\n",
+	    "SELECT ?1 FROM nowhere",
+	    "WITH x AS (SELECT 1) INSERT INTO t(id) SELECT * FROM x",
+	    "INSERT INTO t(id) VALUES('z') RETURNING id",
 	};
 	const char *dir = test_dir();
 	fill(dir, "ks");
@@ -194,12 +194,12 @@ static void test_newer_format_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_values),
-		T(test_only_reading),
-		T(test_errors_show_the_place),
-		T(test_several_databases),
-		T(test_limits),
-		T(test_newer_format_is_refused),
+	    T(test_values),
+	    T(test_only_reading),
+	    T(test_errors_show_the_place),
+	    T(test_several_databases),
+	    T(test_limits),
+	    T(test_newer_format_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,19 +7,38 @@
 
 static struct err err;
 
-#define TEXT(n) {.name = n, .type = AVRO_T_STRING, .storage = STORE_TEXT}
-#define INT(n) {.name = n, .type = AVRO_T_INT, .storage = STORE_I64}
-#define LONG(n) {.name = n, .type = AVRO_T_LONG, .storage = STORE_I64}
-#define DOUBLE(n) {.name = n, .type = AVRO_T_DOUBLE, .storage = STORE_F64}
-#define BOOLEAN(n) {.name = n, .type = AVRO_T_BOOLEAN, .storage = STORE_I64}
-#define DATE(n) {.name = n, .type = AVRO_T_STRING, .logical = LOGICAL_DATE, .storage = STORE_I64}
+#define TEXT(n)                                                                                                        \
+	{                                                                                                              \
+		.name = n, .type = AVRO_T_STRING, .storage = STORE_TEXT                                                \
+	}
+#define INT(n)                                                                                                         \
+	{                                                                                                              \
+		.name = n, .type = AVRO_T_INT, .storage = STORE_I64                                                    \
+	}
+#define LONG(n)                                                                                                        \
+	{                                                                                                              \
+		.name = n, .type = AVRO_T_LONG, .storage = STORE_I64                                                   \
+	}
+#define DOUBLE(n)                                                                                                      \
+	{                                                                                                              \
+		.name = n, .type = AVRO_T_DOUBLE, .storage = STORE_F64                                                 \
+	}
+#define BOOLEAN(n)                                                                                                     \
+	{                                                                                                              \
+		.name = n, .type = AVRO_T_BOOLEAN, .storage = STORE_I64                                                \
+	}
+#define DATE(n)                                                                                                        \
+	{                                                                                                              \
+		.name = n, .type = AVRO_T_STRING, .logical = LOGICAL_DATE, .storage = STORE_I64                        \
+	}
 
 struct made {
 	struct schema schema;
 	struct data_file df;
 };
 
-static struct data_file *make(struct made *m, const struct field *fields, uint32_t n, const uint32_t *key, uint32_t nkey)
+static struct data_file *make(struct made *m, const struct field *fields, uint32_t n, const uint32_t *key,
+			      uint32_t nkey)
 {
 	m->schema = (struct schema){.name = "t", .ns = "", .fields = fields, .nfields = n};
 	m->df = (struct data_file){.name = "d", .key_space = "ks", .schema = &m->schema, .key = key, .nkey = nkey};
@@ -59,7 +78,8 @@ static enum err_code table(const char *dir, const struct data_file *df)
 
 static void test_differences_are_spelled_out(void **state)
 {
-	static const struct field changed[] = {TEXT("id"), TEXT("n"), DOUBLE("d"), BOOLEAN("B"), TEXT("day"), TEXT("gone")};
+	static const struct field changed[] = {TEXT("id"),   TEXT("n"),	  DOUBLE("d"),
+					       BOOLEAN("B"), TEXT("day"), TEXT("gone")};
 	struct made m;
 	const char *dir = filled(&m);
 	assert_int_equal(table(dir, &m.df), ERR_OK);
@@ -72,7 +92,8 @@ static void test_differences_are_spelled_out(void **state)
 
 static void test_wider_types_and_order_need_no_rebuild(void **state)
 {
-	static const struct field wider[] = {TEXT("gone"), LONG("n"), DOUBLE("d"), BOOLEAN("b"), TEXT("day"), TEXT("id")};
+	static const struct field wider[] = {TEXT("gone"), LONG("n"),	DOUBLE("d"),
+					     BOOLEAN("b"), TEXT("day"), TEXT("id")};
 	static const uint32_t key[] = {5};
 	struct made m;
 	const char *dir = filled(&m);
@@ -83,26 +104,27 @@ static void test_wider_types_and_order_need_no_rebuild(void **state)
 	deliver(dir, &r, 6, 200, 1);
 	rows_done(&r);
 	assert_string_equal(ask(dir, "SELECT id,n,gone FROM t WHERE id='z'"), "z|99999999999|g");
-	assert_int_equal(table(dir, make(&m, first_fields, 6, key_id, 1)), ERR_CONFLICT);   /* now narrower */
+	assert_int_equal(table(dir, make(&m, first_fields, 6, key_id, 1)), ERR_CONFLICT); /* now narrower */
 }
 
 static void test_rebuild_types_and_columns(void **state)
 {
-	static const struct field now[] = {DATE("day"), TEXT("d"), TEXT("n"), TEXT("b"), TEXT("id"),
-					   {.name = "new", .type = AVRO_T_STRING, .storage = STORE_TEXT, .nullable = true}};
+	static const struct field now[] = {
+	    DATE("day"), TEXT("d"),  TEXT("n"),
+	    TEXT("b"),	 TEXT("id"), {.name = "new", .type = AVRO_T_STRING, .storage = STORE_TEXT, .nullable = true}};
 	static const uint32_t key[] = {2, 4};
 	struct made m;
 	uint64_t n;
 	const char *dir = filled(&m);
 	OK(sqlite_rebuild(dir, make(&m, now, 6, key, 2), &n, &err));
 	assert_int_equal(n, 3);
-	assert_string_equal(ask(dir, "SELECT * FROM t ORDER BY id"),
-			    "2019-08-01|1.5|1|true|a|NULL|5|1|101\n"
-			    "2019-08-02|2.0|-2|false|b|NULL|5|2|102\n"
-			    "2020-02-29|1e300|1|true|c|NULL|5|3|103" + 0);
+	assert_string_equal(ask(dir, "SELECT * FROM t ORDER BY id"), "2019-08-01|1.5|1|true|a|NULL|5|1|101\n"
+								     "2019-08-02|2.0|-2|false|b|NULL|5|2|102\n"
+								     "2020-02-29|1e300|1|true|c|NULL|5|3|103" +
+									 0);
 	assert_string_equal(ask(dir, "SELECT typeof(n), typeof(day), typeof(b) FROM t LIMIT 1"), "text|text|text");
 	assert_int_equal(table(dir, &m.df), ERR_OK);
-	OK(sqlite_rebuild(dir, &m.df, &n, &err));   /* nothing to do */
+	OK(sqlite_rebuild(dir, &m.df, &n, &err)); /* nothing to do */
 	assert_int_equal(n, 3);
 	assert_string_equal(ask(dir, "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%rebuild%'"), "0");
 	assert_string_equal(ask(dir, "SELECT position, done FROM _mysimbdp_position"), "3|1");
@@ -121,7 +143,8 @@ static void test_key_change_lets_the_later_win(void **state)
 static void test_what_does_not_fit_changes_nothing(void **state)
 {
 	static const struct field bad[] = {TEXT("id"), INT("n"), INT("d"), BOOLEAN("b"), TEXT("day"), TEXT("gone")};
-	static const struct field needs[] = {TEXT("id"), INT("n"), DOUBLE("d"), BOOLEAN("b"), TEXT("day"), TEXT("more")};
+	static const struct field needs[] = {TEXT("id"),   INT("n"),	DOUBLE("d"),
+					     BOOLEAN("b"), TEXT("day"), TEXT("more")};
 	static const uint32_t key_gone[] = {5};
 	struct made m;
 	uint64_t n;
@@ -164,8 +187,8 @@ static void test_hostile_names(void **state)
 	rows_init(&r, make(&m, now, 4, key, 2));
 	rows_add(&r, 1, (const char *const[]){"quote\"", "5", "6", "'"});
 	for (int file = 1; file <= 2; file++)
-		deliver(dir, &r, file, file * 100, 1);   /* the second by a scan */
-	deliver(dir, &r, 3, 50, 1);                      /* the third is older */
+		deliver(dir, &r, file, file * 100, 1); /* the second by a scan */
+	deliver(dir, &r, 3, 50, 1);		       /* the third is older */
 	rows_done(&r);
 	assert_string_equal(ask(dir, "SELECT * FROM t"), "quote\"|5|6|'|2|1|201");
 	OK(sqlite_rebuild(dir, make(&m, then, 4, key, 2), &n, &err));
@@ -178,13 +201,13 @@ static void test_hostile_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_differences_are_spelled_out),
-		T(test_wider_types_and_order_need_no_rebuild),
-		T(test_rebuild_types_and_columns),
-		T(test_key_change_lets_the_later_win),
-		T(test_what_does_not_fit_changes_nothing),
-		T(test_nothing_there_yet),
-		T(test_hostile_names),
+	    T(test_differences_are_spelled_out),
+	    T(test_wider_types_and_order_need_no_rebuild),
+	    T(test_rebuild_types_and_columns),
+	    T(test_key_change_lets_the_later_win),
+	    T(test_what_does_not_fit_changes_nothing),
+	    T(test_nothing_there_yet),
+	    T(test_hostile_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

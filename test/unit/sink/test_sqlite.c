@@ -17,34 +17,40 @@
 static struct err err;
 
 static const struct field small_fields[] = {
-	{.name = "k", .type = AVRO_T_STRING, .storage = STORE_TEXT},
-	{.name = "n", .type = AVRO_T_LONG, .storage = STORE_I64},
-	{.name = "v", .type = AVRO_T_STRING, .storage = STORE_TEXT, .nullable = true},
+    {.name = "k", .type = AVRO_T_STRING, .storage = STORE_TEXT},
+    {.name = "n", .type = AVRO_T_LONG, .storage = STORE_I64},
+    {.name = "v", .type = AVRO_T_STRING, .storage = STORE_TEXT, .nullable = true},
 };
 static const struct schema small_schema = {.name = "t", .ns = "", .fields = small_fields, .nfields = 3};
 static const uint32_t small_key[] = {0, 1};
-static const struct data_file small = {.name = "d", .key_space = "ks", .schema = &small_schema, .key = small_key, .nkey = 2};
+static const struct data_file small = {
+    .name = "d", .key_space = "ks", .schema = &small_schema, .key = small_key, .nkey = 2};
 static const struct data_file append = {.name = "d", .key_space = "ks", .schema = &small_schema};
 
 static const char *const eur[] = {"EUR", "USD"};
 static const struct field all_fields[] = {
-	{.name = "b", .type = AVRO_T_BOOLEAN, .storage = STORE_I64},
-	{.name = "i", .type = AVRO_T_INT, .storage = STORE_I64},
-	{.name = "l", .type = AVRO_T_LONG, .storage = STORE_I64},
-	{.name = "f", .type = AVRO_T_FLOAT, .storage = STORE_F64},
-	{.name = "d", .type = AVRO_T_DOUBLE, .storage = STORE_F64},
-	{.name = "s", .type = AVRO_T_STRING, .storage = STORE_TEXT},
-	{.name = "day", .type = AVRO_T_STRING, .logical = LOGICAL_DATE, .storage = STORE_I64},
-	{.name = "tm", .type = AVRO_T_INT, .logical = LOGICAL_TIME_MILLIS, .storage = STORE_I64},
-	{.name = "ms", .type = AVRO_T_LONG, .logical = LOGICAL_TIMESTAMP_MILLIS, .storage = STORE_I64},
-	{.name = "us", .type = AVRO_T_LONG, .logical = LOGICAL_TIMESTAMP_MICROS, .storage = STORE_I64},
-	{.name = "dec", .type = AVRO_T_BYTES, .logical = LOGICAL_DECIMAL, .storage = STORE_TEXT, .precision = 10, .scale = 2},
-	{.name = "by", .type = AVRO_T_BYTES, .storage = STORE_BYTES},
-	{.name = "e", .type = AVRO_T_ENUM, .storage = STORE_TEXT, .symbols = eur, .nsymbols = 2},
-	{.name = "nil", .type = AVRO_T_STRING, .storage = STORE_TEXT, .nullable = true},
+    {.name = "b", .type = AVRO_T_BOOLEAN, .storage = STORE_I64},
+    {.name = "i", .type = AVRO_T_INT, .storage = STORE_I64},
+    {.name = "l", .type = AVRO_T_LONG, .storage = STORE_I64},
+    {.name = "f", .type = AVRO_T_FLOAT, .storage = STORE_F64},
+    {.name = "d", .type = AVRO_T_DOUBLE, .storage = STORE_F64},
+    {.name = "s", .type = AVRO_T_STRING, .storage = STORE_TEXT},
+    {.name = "day", .type = AVRO_T_STRING, .logical = LOGICAL_DATE, .storage = STORE_I64},
+    {.name = "tm", .type = AVRO_T_INT, .logical = LOGICAL_TIME_MILLIS, .storage = STORE_I64},
+    {.name = "ms", .type = AVRO_T_LONG, .logical = LOGICAL_TIMESTAMP_MILLIS, .storage = STORE_I64},
+    {.name = "us", .type = AVRO_T_LONG, .logical = LOGICAL_TIMESTAMP_MICROS, .storage = STORE_I64},
+    {.name = "dec",
+     .type = AVRO_T_BYTES,
+     .logical = LOGICAL_DECIMAL,
+     .storage = STORE_TEXT,
+     .precision = 10,
+     .scale = 2},
+    {.name = "by", .type = AVRO_T_BYTES, .storage = STORE_BYTES},
+    {.name = "e", .type = AVRO_T_ENUM, .storage = STORE_TEXT, .symbols = eur, .nsymbols = 2},
+    {.name = "nil", .type = AVRO_T_STRING, .storage = STORE_TEXT, .nullable = true},
 };
 static const struct schema all_schema = {.name = "every", .ns = "", .fields = all_fields, .nfields = 14};
-static const uint32_t all_key[] = {6, 5, 0, 4};   /* a date, a text, a boolean and a double */
+static const uint32_t all_key[] = {6, 5, 0, 4}; /* a date, a text, a boolean and a double */
 static const struct data_file all = {.name = "d", .key_space = "ks", .schema = &all_schema, .key = all_key, .nkey = 4};
 
 static int teardown(void **state)
@@ -80,16 +86,28 @@ static void test_every_type(void **state)
 	const char *dir = test_dir();
 	struct rows r;
 	rows_init(&r, &all);
-	const char *const cells[] = {"true",       "-5",       "9223372036854775807",     "0.1",
-				     "1e300",      "x",        "2015-08-31",              "10:20:30.5",
-				     "2019-08-01T11:38:33.25Z", "1969-12-31 23:59:59.999999", "12.5", "raw", "EUR", NULL};
+	const char *const cells[] = {"true",
+				     "-5",
+				     "9223372036854775807",
+				     "0.1",
+				     "1e300",
+				     "x",
+				     "2015-08-31",
+				     "10:20:30.5",
+				     "2019-08-01T11:38:33.25Z",
+				     "1969-12-31 23:59:59.999999",
+				     "12.5",
+				     "raw",
+				     "EUR",
+				     NULL};
 	rows_add(&r, 3, cells);
 	deliver(dir, &r, 7, 1000, 10);
 	assert_string_equal(ask(dir, "SELECT b,i,l,round(f,3),d,s,day,tm,ms,us,dec,by,e,nil FROM every"),
 			    "1|-5|9223372036854775807|0.1|1.0e+300|x|2015-08-31|10:20:30.500|2019-08-01T11:38:33.250Z|"
 			    "1969-12-31T23:59:59.999999Z|12.50|raw|EUR|NULL");
-	assert_string_equal(ask(dir, "SELECT typeof(b),typeof(i),typeof(f),typeof(day),typeof(ms),typeof(dec),typeof(by),"
-				     "typeof(nil) FROM every"),
+	assert_string_equal(ask(dir,
+				"SELECT typeof(b),typeof(i),typeof(f),typeof(day),typeof(ms),typeof(dec),typeof(by),"
+				"typeof(nil) FROM every"),
 			    "integer|integer|real|text|text|text|blob|null");
 	assert_string_equal(ask(dir, "SELECT _mysimbdp_file,_mysimbdp_row,_mysimbdp_version FROM every"), "7|3|1003");
 	/* Again under the same key, by the scan: nothing gets lost or doubled. */
@@ -115,7 +133,7 @@ static void test_position(void **state)
 	struct sink *s = opened(dir, &small);
 	OK(sink_sqlite.begin(s, &f, &position, &err));
 	assert_int_equal(position, 0);
-	OK(put(s, &r, 12, false, &res));   /* two more had been dropped inside the file */
+	OK(put(s, &r, 12, false, &res)); /* two more had been dropped inside the file */
 	assert_int_equal(res.delivered, 10);
 	sink_sqlite.close(s);
 	s = opened(dir, &small);
@@ -134,7 +152,7 @@ static void test_position(void **state)
 	g = f;
 	g.version_base = 101;
 	assert_int_equal(sink_sqlite.begin(s, &g, &position, &err), ERR_CONFLICT);
-	assert_int_equal(put(s, &r, 13, false, &res), ERR_INTERNAL);   /* write without begin */
+	assert_int_equal(put(s, &r, 13, false, &res), ERR_INTERNAL); /* write without begin */
 	sink_sqlite.close(s);
 	rows_done(&r);
 	uint64_t n;
@@ -217,7 +235,7 @@ static void test_against_model(void **state)
 	srand(5);
 	for (int f = 0; f < FILES; f++) {
 		struct rows r;
-		int64_t base = (f % 3 == 2 ? 1 + rand() % 13 : f * 2 + 20) * 100000;   /* some are older */
+		int64_t base = (f % 3 == 2 ? 1 + rand() % 13 : f * 2 + 20) * 100000; /* some are older */
 		int n = f % 4 == 3 ? 40 : 1500 + rand() % 3000, from = rand() % 500, to = KEYS - rand() % 500;
 		rows_init(&r, &small);
 		for (int i = 1; i <= n; i++) {
@@ -293,7 +311,7 @@ static void test_transaction_of_several_writes(void **state)
 	OK(put(s, &a, 1, true, &res));
 	assert_int_equal(res.delivered, 0);
 	assert_string_equal(ask(dir, "SELECT count(*) FROM t"), "0");
-	assert_int_equal(sink_sqlite.end(s, &err), ERR_INTERNAL);   /* rolls back: the engine has a bug */
+	assert_int_equal(sink_sqlite.end(s, &err), ERR_INTERNAL); /* rolls back: the engine has a bug */
 	OK(sink_sqlite.begin(s, &f, &position, &err));
 	assert_int_equal(position, 0);
 	OK(put(s, &a, 1, true, &res));
@@ -343,7 +361,7 @@ static void test_second_writer_waits_or_is_told(void **state)
 	assert_int_equal(sink_sqlite.begin(other, &f, &position, &err), ERR_BUSY);
 	assert_true(err.retriable);
 	sink_sqlite.close(other);
-	sink_sqlite.close(s);   /* rolls back */
+	sink_sqlite.close(s); /* rolls back */
 	assert_string_equal(ask(dir, "SELECT count(*) FROM t"), "0");
 	rows_done(&r);
 }
@@ -363,12 +381,15 @@ static void many(struct rows *r)
 
 static const char *digest(const char *dir)
 {
-	return ask(dir, "SELECT count(*), sum(_mysimbdp_version), sum(_mysimbdp_row*n), min(k), max(k), sum(length(v)) FROM t");
+	return ask(
+	    dir,
+	    "SELECT count(*), sum(_mysimbdp_version), sum(_mysimbdp_row*n), min(k), max(k), sum(length(v)) FROM t");
 }
 
 static void test_kill_anywhere(void **state)
 {
-	static const char *const points[] = {"sink.begin", "sink.write.before", "sink.commit.before", "sink.commit.after"};
+	static const char *const points[] = {"sink.begin", "sink.write.before", "sink.commit.before",
+					     "sink.commit.after"};
 	struct rows r;
 	char want[200];
 	const char *dir = test_dir();
@@ -394,7 +415,8 @@ static void test_kill_anywhere(void **state)
 		}
 		deliver(dir, &r, 1, 1000, 200);
 		assert_string_equal(digest(dir), want);
-		assert_string_equal(ask(dir, "SELECT position, done, delivered FROM _mysimbdp_position"), "2000|1|2000");
+		assert_string_equal(ask(dir, "SELECT position, done, delivered FROM _mysimbdp_position"),
+				    "2000|1|2000");
 	}
 	rows_done(&r);
 }
@@ -421,9 +443,11 @@ static void test_errors_leave_nothing(void **state)
 			OK(put(s, &r, 2000, false, &res));
 			assert_int_equal(put(s, &r, 4000, false, &res), ERR_NOSPACE);
 			assert_true(err.retriable);
-			assert_string_equal(ask(dir, "SELECT position, delivered FROM _mysimbdp_position"), "2000|2000");
-			OK(put(s, &r, 4000, false, &res));   /* the same again */
-			assert_string_equal(ask(dir, "SELECT position, delivered FROM _mysimbdp_position"), "4000|4000");
+			assert_string_equal(ask(dir, "SELECT position, delivered FROM _mysimbdp_position"),
+					    "2000|2000");
+			OK(put(s, &r, 4000, false, &res)); /* the same again */
+			assert_string_equal(ask(dir, "SELECT position, delivered FROM _mysimbdp_position"),
+					    "4000|4000");
 			sink_sqlite.close(s);
 			rows_done(&r);
 			_exit(0);
@@ -593,22 +617,22 @@ static void test_find(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_find),
-		T(test_every_type),
-		T(test_position),
-		T(test_later_version_wins),
-		T(test_replay_of_a_row),
-		T(test_against_model),
-		T(test_equal_keys_in_a_file),
-		T(test_transaction_of_several_writes),
-		T(test_fence),
-		T(test_second_writer_waits_or_is_told),
-		T(test_kill_anywhere),
-		T(test_errors_leave_nothing),
-		T(test_full_disk),
-		T(test_reader_blocks_the_log),
-		T(test_modes),
-		T(test_other_databases),
+	    T(test_find),
+	    T(test_every_type),
+	    T(test_position),
+	    T(test_later_version_wins),
+	    T(test_replay_of_a_row),
+	    T(test_against_model),
+	    T(test_equal_keys_in_a_file),
+	    T(test_transaction_of_several_writes),
+	    T(test_fence),
+	    T(test_second_writer_waits_or_is_told),
+	    T(test_kill_anywhere),
+	    T(test_errors_leave_nothing),
+	    T(test_full_disk),
+	    T(test_reader_blocks_the_log),
+	    T(test_modes),
+	    T(test_other_databases),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
