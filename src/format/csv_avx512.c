@@ -121,28 +121,6 @@ ALWAYS_INLINE void put_null(uint8_t *null, __mmask16 m)
 	_mm_storeu_si128((__m128i *)(void *)null, _mm_maskz_set1_epi8(m, 1));
 }
 
-struct column_ends {
-	const uint32_t *before, *end;
-	const uint8_t *quoted;      /* NULL: none is */
-	uint32_t trimmed[CSV_RUN_MAX + CSV_ROW_SLACK];
-	uint8_t flags[CSV_RUN_MAX + CSV_ROW_SLACK];
-};
-
-ALWAYS_INLINE void column_ends(const struct csv_run *run, uint32_t col, struct column_ends *c)
-{
-	c->before = ends_before(run, col);
-	c->end = ends_of(run, col);
-	c->quoted = NULL;
-	if (run->quotes) {
-		quoted_cells(run, c->before, c->flags);
-		c->quoted = c->flags;
-	}
-	if (run->cr && col == run->ncol - 1) {
-		without_cr(run, c->before, c->end, c->trimmed);
-		c->end = c->trimmed;
-	}
-}
-
 static unsigned texts_avx512(const struct csv_run *run, uint32_t col, struct cell_ref *ref, uint8_t *null)
 {
 	struct column_ends c;
@@ -256,7 +234,7 @@ ALWAYS_INLINE __m512i magnitudes(const char *data, const struct eight *g, __mmas
 	__mmask8 alone = _mm512_mask_cmpeq_epi64_mask(neg, g->len, _mm512_set1_epi64(8));
 	*ret_bad = (_mm512_cmpgt_epu8_mask(_mm512_max_epu8(zl, zh), nine) != 0) | (alone != 0);
 	*ret_neg = neg;
-	return _mm512_add_epi64(digits8(zl), _mm512_mullo_epi64(digits8(zh), _mm512_set1_epi64(100000000)));
+	return _mm512_add_epi64(digits8(zl), _mm512_mul_epu32(digits8(zh), _mm512_set1_epi64(100000000)));
 }
 
 /* The spans from row i on. */
@@ -271,7 +249,8 @@ static unsigned i64_avx512(const char *data, struct csv_spans s, uint32_t n, boo
 	for (uint32_t i = 0; i < n; i += 8) {
 		struct eight g = load_eight(s, i, n);
 		if (__builtin_expect(g.over16 != 0, 0)) {
-			bad |= i64_cells(data, spans_from(s, i), n - i < 8 ? n - i : 8, is_int, out + i) != 0;
+			for (uint32_t k = i; k < n && k < i + 8; k++)
+				bad |= !i64_long(data, s, k, is_int, out);
 			continue;
 		}
 		__mmask8 neg;

@@ -34,7 +34,8 @@ ALWAYS_INLINE uint64_t text_behind_quote(const struct csv_index *ix, const char 
 	return bad;
 }
 
-/* valid: the bytes that exist. With prefix_xor of the level. */
+/* valid: the bytes that exist. With prefix_xor of the level. (Working without asking whether there are quotes at all is
+ * no faster on quoted files and slower on others: tried on Zen 4.) */
 ALWAYS_INLINE struct word_marks index_word(struct csv_index *ix, const char *data, size_t at, struct word_masks m,
 					   uint64_t valid, uint64_t (*prefix_xor)(uint64_t))
 {

@@ -58,28 +58,15 @@ ALWAYS_INLINE bool is_zero(__m128i v)
 	return _mm_testz_si128(v, v);
 }
 
-/* Integers one at a time: errors are gathered and looked at once. 17 characters and more, and plus signs, are for
- * parse_i64. */
-ALWAYS_INLINE unsigned i64_cells(const char *data, struct csv_spans s, uint32_t n, bool is_int, int64_t *out)
+/* One integer of any length. */
+static __attribute__((noinline)) bool i64_long(const char *data, struct csv_spans s, uint32_t i, bool is_int, int64_t *out)
 {
-	uint64_t limit = is_int ? INT32_MAX : INT64_MAX, over = 0;
-	__m128i wrong = _mm_setzero_si128();
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t end = s.end[i], len0 = s.null[i] ? 0 : s.len[i];
-		uint32_t neg = len0 && data[end - len0] == '-', len = len0 - neg;
-		if (__builtin_expect(len > 16, 0)) {
-			bool range;
-			over |= !parse_i64(data + end - len0, len0, &out[i], &range) || is_int;
-			continue;
-		}
-		__m128i x = _mm_and_si128(_mm_sub_epi8(tail16(data, end), _mm_set1_epi8('0')), keep_last(len));
-		uint64_t v = digits16(x);
-		wrong = _mm_or_si128(wrong, above_9(x));
-		/* no digit at all is no number, but for null */
-		over |= (v > limit + neg) | ((len == 0) & !s.null[i]);
-		out[i] = (int64_t)((v ^ -(uint64_t)neg) + neg);
-	}
-	return over || !is_zero(wrong) ? CSV_BAD : 0;
+	bool range;
+	out[i] = 0;
+	if (s.null[i])
+		return true;
+	return parse_i64(data + s.end[i] - s.len[i], s.len[i], &out[i], &range) &&
+	       !(is_int && (out[i] < INT32_MIN || out[i] > INT32_MAX));
 }
 
 /* Without byte t: those before it move one up, a zero comes in. */
@@ -249,6 +236,29 @@ ALWAYS_INLINE void without_cr(const struct csv_run *run, const uint32_t *before,
 		out[i] = end[i] - (end[i] > before[i] + 1 && run->data[end[i] - 1] == '\r');
 	for (uint32_t i = run->n; i < run->n + CSV_ROW_SLACK; i++)
 		out[i] = 0;
+}
+
+/* What a kernel needs of a column. */
+struct column_ends {
+	const uint32_t *before, *end;
+	const uint8_t *quoted;      /* NULL: none is */
+	uint32_t trimmed[CSV_RUN_MAX + CSV_ROW_SLACK];
+	uint8_t flags[CSV_RUN_MAX + CSV_ROW_SLACK];
+};
+
+ALWAYS_INLINE void column_ends(const struct csv_run *run, uint32_t col, struct column_ends *c)
+{
+	c->before = ends_before(run, col);
+	c->end = ends_of(run, col);
+	c->quoted = NULL;
+	if (run->quotes) {
+		quoted_cells(run, c->before, c->flags);
+		c->quoted = c->flags;
+	}
+	if (run->cr && col == run->ncol - 1) {
+		without_cr(run, c->before, c->end, c->trimmed);
+		c->end = c->trimmed;
+	}
 }
 
 /*
