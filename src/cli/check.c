@@ -1,5 +1,6 @@
 /*
- * check.c: `mysimbdp check`: files against the documents; nothing is written. `ingest` decides the same on every record.
+ * check.c: `mysimbdp check`: files against the documents; nothing is written. `ingest` decides the same on every
+ * record.
  */
 #include "cli/documents.h"
 #include "cli/show.h"
@@ -52,19 +53,19 @@ static enum err_code run(const struct cli *cli, struct err *e)
 static const struct cli_option options[] = {DOCUMENT_OPTIONS, {0}};
 
 const struct verb verb_check = {
-	"check",
-	"--config DATA-FILE.json [--agreement SERVICE-AGREEMENT.json] FILE|-...",
-	"check files against the documents: types, nulls, quality rules; nothing is written",
-	options,
-	1,
-	-1,
-	"Reads CSV files (also gzip and zstd) as the data file configuration describes them, converts every cell to its\n"
-	"type, and applies the agreement's quality rules (docs/quality.md). The first defects are shown with their cell.\n"
-	"With --json one object is printed: records, accepted, rejected, bytes, seconds, defects, files.\n\n"
-	"exit code: 0 all accepted, 1 some records rejected, 2 a file refused, 3 fatal, 4 interrupted, 78 bad documents\n\n"
-	"  mysimbdp infer reviews.csv > data-file.json\n"
-	"  mysimbdp check --config data-file.json reviews.csv\n"
-	"  zcat reviews.csv.gz | mysimbdp check --config data-file.json --json -",
-	run,
-	false,
+    "check",
+    "--config DATA-FILE.json [--agreement SERVICE-AGREEMENT.json] FILE|-...",
+    "check files against the documents: types, nulls, quality rules; nothing is written",
+    options,
+    1,
+    -1,
+    "Reads CSV files (also gzip and zstd) as the data file configuration describes them, converts every cell to its\n"
+    "type, and applies the agreement's quality rules (docs/quality.md). The first defects are shown with their cell.\n"
+    "With --json one object is printed: records, accepted, rejected, bytes, seconds, defects, files.\n\n"
+    "exit code: 0 all accepted, 1 some records rejected, 2 a file refused, 3 fatal, 4 interrupted, 78 bad documents\n\n"
+    "  mysimbdp infer reviews.csv > data-file.json\n"
+    "  mysimbdp check --config data-file.json reviews.csv\n"
+    "  zcat reviews.csv.gz | mysimbdp check --config data-file.json --json -",
+    run,
+    false,
 };

@@ -157,7 +157,8 @@ void warn_size(const struct cli *cli, const struct documents *d, const char *pat
 	    (uint64_t)st.st_size <= d->data_file->max_file_size)
 		return;
 	const struct style *s = style_get(cli->colour_err);
-	fprintf(stderr, "%swarning:%s %s has %s, over max_file_size_mb (%s): the platform would not take it as an upload\n",
+	fprintf(stderr,
+		"%swarning:%s %s has %s, over max_file_size_mb (%s): the platform would not take it as an upload\n",
 		s->yellow, s->reset, path, human_bytes((uint64_t)st.st_size, have),
 		human_bytes(d->data_file->max_file_size, limit));
 }

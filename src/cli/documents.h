@@ -22,13 +22,15 @@ struct documents {
 /* Rows of the option table that both verbs have. */
 #define DOCUMENT_OPTIONS                                                                                               \
 	{"config", 'c', "FILE", "the data file configuration (JSON); `mysimbdp infer FILE` writes one", "file"},       \
-		{"agreement", 'a', "FILE", "the service agreement (JSON), for its quality rules", "file"},             \
-		{"show", 0, "N", "show the first N defects (default 10)", NULL},                                       \
-		{"source-batch", 0, "N", "records a batch of the reader (default 4096)", NULL},                        \
-		{"sort-memory", 0, "SIZE", "memory of a sort on disk, for instance 16Mi (default 8Mi)", NULL},         \
-		{"spill-dir", 0, "DIR", "where sorts put what does not fit (default $TMPDIR or /tmp)", "dir"},         \
-		{"simd", 0, "LEVEL", "auto (default), portable, avx2 or avx512", NULL},                                \
-		{"now", 0, "TIME", "measure ages against this time (RFC 3339) instead of now", NULL}
+	    {"agreement", 'a', "FILE", "the service agreement (JSON), for its quality rules", "file"},                 \
+	    {"show", 0, "N", "show the first N defects (default 10)", NULL},                                           \
+	    {"source-batch", 0, "N", "records a batch of the reader (default 4096)", NULL},                            \
+	    {"sort-memory", 0, "SIZE", "memory of a sort on disk, for instance 16Mi (default 8Mi)", NULL},             \
+	    {"spill-dir", 0, "DIR", "where sorts put what does not fit (default $TMPDIR or /tmp)", "dir"},             \
+	    {"simd", 0, "LEVEL", "auto (default), portable, avx2 or avx512", NULL},                                    \
+	{                                                                                                              \
+		"now", 0, "TIME", "measure ages against this time (RFC 3339) instead of now", NULL                     \
+	}
 
 enum err_code documents_load(const struct cli *cli, struct documents *ret, struct err *e) MUST_USE;
 void cli_documents_done(struct documents *d);

@@ -48,8 +48,8 @@ static void tell_key(const struct cli *cli, const struct infer_result *r)
 			fprintf(stderr, "%s%s", n++ ? ", " : "key: ", r->column[i].name);
 	}
 	if (n)
-		fprintf(stderr, "%s, different in all %s records%s\n", st->dim, human_count(r->records - r->hopeless, count),
-			st->reset);
+		fprintf(stderr, "%s, different in all %s records%s\n", st->dim,
+			human_count(r->records - r->hopeless, count), st->reset);
 	else
 		fprintf(stderr, "key: %snone of up to 4 columns; records are appended%s\n", st->dim, st->reset);
 }
@@ -68,8 +68,8 @@ static void tell(const struct cli *cli, const char *path, const struct infer_res
 	for (uint32_t i = 0; i < r->ncolumns; i++) {
 		const struct infer_column *c = &r->column[i];
 		if (c->left_out)
-			fprintf(stderr, "%swarning:%s column %u \"%s\" is left out: %s%s\n", st->yellow, st->reset, i + 1, c->name,
-				c->name[0] ? "allowed is " : "", c->left_out);
+			fprintf(stderr, "%swarning:%s column %u \"%s\" is left out: %s%s\n", st->yellow, st->reset,
+				i + 1, c->name, c->name[0] ? "allowed is " : "", c->left_out);
 	}
 	for (uint32_t i = 0; i < r->nnotes; i++)
 		fprintf(stderr, "%snote:%s %s\n", st->cyan, st->reset, r->notes[i]);
@@ -93,23 +93,25 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option options[] = {
-	{"spill-dir", 0, "DIR", "where sorts put what does not fit (default $TMPDIR or /tmp)", "dir"},
-	{0},
+    {"spill-dir", 0, "DIR", "where sorts put what does not fit (default $TMPDIR or /tmp)", "dir"},
+    {0},
 };
 
 const struct verb verb_infer = {
-	"infer",
-	"FILE",
-	"write a data file configuration for a CSV file",
-	options,
-	1,
-	1,
-	"Reads the whole file: separator, quote, charset and header; for each column the narrowest type that every value\n"
-	"fits without losing a digit (int, long, double, boolean, date, timestamp, string); nulls and words for them; and as\n"
-	"key the smallest set of at most four columns that differs in every record. The document alone goes to stdout, what\n"
-	"was found to stderr. `check` with it accepts every record of that file.\n\n"
-	"  mysimbdp infer reviews.csv > data-file.json\n"
-	"  mysimbdp check --config data-file.json reviews.csv",
-	run,
-	false,
+    "infer",
+    "FILE",
+    "write a data file configuration for a CSV file",
+    options,
+    1,
+    1,
+    "Reads the whole file: separator, quote, charset and header; for each column the narrowest type that every value\n"
+    "fits without losing a digit (int, long, double, boolean, date, timestamp, string); nulls and words for them; and "
+    "as\n"
+    "key the smallest set of at most four columns that differs in every record. The document alone goes to stdout, "
+    "what\n"
+    "was found to stderr. `check` with it accepts every record of that file.\n\n"
+    "  mysimbdp infer reviews.csv > data-file.json\n"
+    "  mysimbdp check --config data-file.json reviews.csv",
+    run,
+    false,
 };

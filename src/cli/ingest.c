@@ -45,8 +45,8 @@ static void tell_waiting(const struct cli *cli, const struct target *g)
 	if (n > 0)
 		pid[strcspn(pid, "\n")] = 0;
 	if (!cli->quiet)
-		fprintf(stderr, "mysimbdp: another ingest%s%s writes to \"%s\": waiting for it\n", pid[0] ? ", process " : "",
-			pid, g->dir);
+		fprintf(stderr, "mysimbdp: another ingest%s%s writes to \"%s\": waiting for it\n",
+			pid[0] ? ", process " : "", pid, g->dir);
 }
 
 /* One writer a directory. The kernel gives the lock back when a process dies. */
@@ -64,7 +64,8 @@ static enum err_code take_lock(const struct cli *cli, struct target *g, struct e
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return err_sys(e, errno, "lock \"%s\"", path);
 		if (atomic_load(cli->stop))
-			return err_set(e, ERR_INTERRUPTED, "interrupted while another process writes to \"%s\"", g->dir);
+			return err_set(e, ERR_INTERRUPTED, "interrupted while another process writes to \"%s\"",
+				       g->dir);
 		if (!told)
 			tell_waiting(cli, g);
 		told = true;
@@ -202,28 +203,31 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option options[] = {
-	DOCUMENT_OPTIONS,
-	{"to", 't', "URI", "where records go: sqlite:DIR", NULL},
-	{"again", 0, NULL, "take files again that were delivered before, as newer versions", NULL},
-	{"sink-batch", 0, "N", "records a transaction of the store (default 250000)", NULL},
-	{0},
+    DOCUMENT_OPTIONS,
+    {"to", 't', "URI", "where records go: sqlite:DIR", NULL},
+    {"again", 0, NULL, "take files again that were delivered before, as newer versions", NULL},
+    {"sink-batch", 0, "N", "records a transaction of the store (default 250000)", NULL},
+    {0},
 };
 
 const struct verb verb_ingest = {
-	"ingest",
-	"--config DATA-FILE.json [--agreement SERVICE-AGREEMENT.json] --to sqlite:DIR FILE|-...",
-	"take files to a store: check, quarantine what is bad, deliver the rest",
-	options,
-	1,
-	-1,
-	"Decides about every record as `check` does; the good ones arrive in DIR/KEY_SPACE.db, the bad ones are kept in the\n"
-	"quarantine (`mysimbdp quarantine list --db DIR`). A file is known by its name and SHA-256: a second time nothing is\n"
-	"done (\"already\"); one that was interrupted goes on where it stopped; --again forces a new sequence. Standard input\n"
-	"has no identity and can't be resumed. Two processes on one DIR take turns.\n\n"
-	"exit code: 0 all accepted, 1 some records rejected, 2 a file refused (nothing of it delivered), 3 fatal,\n"
-	"           4 interrupted (run it again), 78 bad documents\n\n"
-	"  mysimbdp ingest --config data-file.json --to sqlite:out reviews.csv\n"
-	"  mysimbdp query --db out 'SELECT count(*) FROM product_reviews'",
-	run,
-	false,
+    "ingest",
+    "--config DATA-FILE.json [--agreement SERVICE-AGREEMENT.json] --to sqlite:DIR FILE|-...",
+    "take files to a store: check, quarantine what is bad, deliver the rest",
+    options,
+    1,
+    -1,
+    "Decides about every record as `check` does; the good ones arrive in DIR/KEY_SPACE.db, the bad ones are kept in "
+    "the\n"
+    "quarantine (`mysimbdp quarantine list --db DIR`). A file is known by its name and SHA-256: a second time nothing "
+    "is\n"
+    "done (\"already\"); one that was interrupted goes on where it stopped; --again forces a new sequence. Standard "
+    "input\n"
+    "has no identity and can't be resumed. Two processes on one DIR take turns.\n\n"
+    "exit code: 0 all accepted, 1 some records rejected, 2 a file refused (nothing of it delivered), 3 fatal,\n"
+    "           4 interrupted (run it again), 78 bad documents\n\n"
+    "  mysimbdp ingest --config data-file.json --to sqlite:out reviews.csv\n"
+    "  mysimbdp query --db out 'SELECT count(*) FROM product_reviews'",
+    run,
+    false,
 };

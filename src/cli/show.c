@@ -19,9 +19,9 @@ void show_init(struct show *s, const struct cli *cli, bool ingest)
 /* ---- defects */
 
 struct place {
-	struct span line;       /* the physical line of the record that the cell starts in */
-	uint32_t number;        /* 0: the record's first line */
-	size_t at, n;           /* the cell in it, bytes; n 0: nothing to mark */
+	struct span line; /* the physical line of the record that the cell starts in */
+	uint32_t number;  /* 0: the record's first line */
+	size_t at, n;	  /* the cell in it, bytes; n 0: nothing to mark */
 };
 
 /* Byte offset of character column (from 1); n when the line is shorter. */
@@ -63,7 +63,7 @@ static bool cell_at(struct span line, const struct defect *d, struct place *ret)
 		if (from > line.n)
 			return false;
 		size_t left = line.n - from, cmp = n < left ? n : left;
-		bool cut = n > left;            /* a cell with a line end inside goes on in the next line */
+		bool cut = n > left; /* a cell with a line end inside goes on in the next line */
 		if (cmp && memcmp(line.p + from, d->cell.p, cmp) == 0 &&
 		    (!cut || d->cell.p[cmp] == '\n' || d->cell.p[cmp] == '\r')) {
 			*ret = (struct place){line, ret->number, from, cmp};
@@ -401,8 +401,10 @@ static void show_rules(const struct cli *cli, const struct verdict *v)
 		table_cell(t, "%s", human_count(c->records, count));
 		table_cell(t, "%s", c->budget);
 		table_style(t, c->action == DEFECT_WARN ? st->yellow : st->red);
-		table_cell(t, "%s", c->budget_used_up ? (c->action == DEFECT_WARN ? "over, a warning" : "used up")
-				    : c->action == DEFECT_WARN ? "warning" : "");
+		table_cell(t, "%s",
+			   c->budget_used_up	      ? (c->action == DEFECT_WARN ? "over, a warning" : "used up")
+			   : c->action == DEFECT_WARN ? "warning"
+						      : "");
 		n++;
 	}
 	if (n)
@@ -488,8 +490,8 @@ static void show_failure(const struct show *s, const char *path, enum err_code c
 		fprintf(stderr, "          %s%s%s\n", st->dim, e->hint, st->reset);
 }
 
-void show_file(struct show *s, const char *path, const char *sha256, const struct ingest_result *r,
-	       enum err_code code, const struct err *e)
+void show_file(struct show *s, const char *path, const char *sha256, const struct ingest_result *r, enum err_code code,
+	       const struct err *e)
 {
 	add_totals(s, r, code);
 	if (r)
@@ -507,8 +509,8 @@ static void show_totals(const struct show *s)
 	const struct style *st = style_get(s->cli->colour_out);
 	char n[32], a[32], r[32], d[32], rate[96];
 
-	printf("\n%s%s files%s: %s records, %s accepted, %s%s rejected%s", st->bold, human_count(s->nfiles, n), st->reset,
-	       human_count(s->records, a), human_count(s->accepted, d), s->nrejected ? st->red : "",
+	printf("\n%s%s files%s: %s records, %s accepted, %s%s rejected%s", st->bold, human_count(s->nfiles, n),
+	       st->reset, human_count(s->records, a), human_count(s->accepted, d), s->nrejected ? st->red : "",
 	       human_count(s->nrejected, r), st->reset);
 	if (s->ingest)
 		printf(", %s delivered", human_count(s->delivered, d));

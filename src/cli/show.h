@@ -18,8 +18,8 @@
 
 struct show {
 	const struct cli *cli;
-	bool ingest;                    /* else check */
-	struct buf files;               /* JSON of the files so far */
+	bool ingest;	  /* else check */
+	struct buf files; /* JSON of the files so far */
 	bool interrupted, fatal, refused, rejected;
 	uint32_t nfiles;
 	uint64_t records, accepted, nrejected, delivered, bytes;
@@ -32,9 +32,10 @@ struct show {
 };
 
 void show_init(struct show *s, const struct cli *cli, bool ingest);
-/* One file. code: what the engine returned; a failure is told on stderr and the others go on. sha256 "" when unknown. */
-void show_file(struct show *s, const char *path, const char *sha256, const struct ingest_result *r,
-	       enum err_code code, const struct err *e);
+/* One file. code: what the engine returned; a failure is told on stderr and the others go on. sha256 "" when unknown.
+ */
+void show_file(struct show *s, const char *path, const char *sha256, const struct ingest_result *r, enum err_code code,
+	       const struct err *e);
 void show_end(struct show *s);
 
 /* One defect as a compiler would tell it, the record below it with the cell marked. */

@@ -44,7 +44,7 @@ struct set_build {
 	struct nfa *m;
 	uint16_t next, start;
 	bool any;
-	uint16_t cont[4];        /* shared: n continuation bytes of any value, then next; 0 not made */
+	uint16_t cont[4]; /* shared: n continuation bytes of any value, then next; 0 not made */
 };
 
 static void set_alternative(struct set_build *b, uint16_t first)
@@ -187,7 +187,7 @@ static uint16_t emit(struct nfa *m, const struct node *n, uint16_t next)
 /* ---- subset construction */
 
 struct subset {
-	const uint16_t *s;       /* RANGE and MATCH states, ascending */
+	const uint16_t *s; /* RANGE and MATCH states, ascending */
 	uint32_t n;
 };
 
@@ -196,7 +196,7 @@ struct dfa {
 	struct arena *scratch;
 	struct subset *set;
 	uint32_t nset, work;
-	uint32_t *slot;          /* hash table of set index + 1 */
+	uint32_t *slot; /* hash table of set index + 1 */
 	uint16_t *stack, *list;
 	uint32_t *mark;
 	uint32_t stamp, nlist;
@@ -295,7 +295,7 @@ static const struct automaton *determine(struct dfa *d, uint16_t start, struct a
 	if (!p || !next)
 		return NULL;
 	byte_classes(d->m, p, first);
-	intern(d);                      /* the empty set: dead */
+	intern(d); /* the empty set: dead */
 	d->stamp++;
 	closure(d, start);
 	intern(d);
@@ -348,8 +348,9 @@ const struct automaton *automaton_compile(struct span text, struct arena *a, cha
 	if (tree)
 		p = build(tree, &scratch, a);
 	if (tree && !p)
-		snprintf(wrong, AUTOMATON_ERROR_MAX, "a simpler pattern: this one needs too many states (shorter "
-						   "repetitions, fewer alternatives)");
+		snprintf(wrong, AUTOMATON_ERROR_MAX,
+			 "a simpler pattern: this one needs too many states (shorter "
+			 "repetitions, fewer alternatives)");
 	arena_done(&scratch);
 	return p;
 }

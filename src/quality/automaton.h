@@ -25,10 +25,10 @@
 #define AUTOMATON_ERROR_MAX 160
 
 struct automaton {
-	uint8_t cls[256];        /* byte -> class */
+	uint8_t cls[256]; /* byte -> class */
 	uint32_t ncls, nstate;
-	const uint16_t *next;    /* [state * ncls + class]; state 0 is dead, 1 the start */
-	const uint8_t *accept;   /* per state */
+	const uint16_t *next;  /* [state * ncls + class]; state 0 is dead, 1 the start */
+	const uint8_t *accept; /* per state */
 };
 
 /* NULL: wrong tells why. The automaton lives in the arena. */

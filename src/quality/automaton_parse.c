@@ -40,10 +40,9 @@ static const struct {
 	const struct rune_range *r;
 	uint32_t n;
 } classes[] = {
-	{"digit", digit, 1}, {"alpha", alpha, 2},   {"alnum", alnum, 3}, {"upper", upper, 1},
-	{"lower", lower, 1}, {"space", space, 2},   {"punct", punct, 4}, {"xdigit", xdigit, 3},
-	{"blank", blank, 2}, {"cntrl", cntrl, 2},   {"graph", graph, 1}, {"print", print, 1},
-	{"word", word, 4},
+    {"digit", digit, 1}, {"alpha", alpha, 2}, {"alnum", alnum, 3},   {"upper", upper, 1}, {"lower", lower, 1},
+    {"space", space, 2}, {"punct", punct, 4}, {"xdigit", xdigit, 3}, {"blank", blank, 2}, {"cntrl", cntrl, 2},
+    {"graph", graph, 1}, {"print", print, 1}, {"word", word, 4},
 };
 
 __attribute__((format(printf, 2, 3))) static struct node *fail(struct parser *s, const char *fmt, ...)
@@ -160,7 +159,9 @@ static bool escape(struct parser *s, uint32_t c, struct ranges *g, uint32_t *run
 	*rune = c == 't' ? '\t' : c == 'n' ? '\n' : c == 'r' ? '\r' : c;
 	bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 	if (letter && *rune == c)
-		fail(s, c >= '1' && c <= '9' ? "no back-references (\\%c)" : "no \\%c here: \\d \\w \\s \\t \\n \\r are known",
+		fail(s,
+		     c >= '1' && c <= '9' ? "no back-references (\\%c)"
+					  : "no \\%c here: \\d \\w \\s \\t \\n \\r are known",
 		     (char)c);
 	return false;
 }

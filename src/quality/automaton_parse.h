@@ -18,8 +18,8 @@ enum node_kind { NODE_EMPTY, NODE_SET, NODE_CAT, NODE_ALT, NODE_REPEAT };
 
 struct node {
 	enum node_kind kind;
-	struct node *a, *b;             /* CAT, ALT; REPEAT: a */
-	uint32_t min, max;              /* REPEAT */
+	struct node *a, *b;		/* CAT, ALT; REPEAT: a */
+	uint32_t min, max;		/* REPEAT */
 	const struct rune_range *range; /* SET: sorted, disjoint */
 	uint32_t nrange;
 };

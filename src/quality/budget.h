@@ -11,8 +11,8 @@
 
 struct budget {
 	bool set, share;
-	uint64_t count;       /* records, or millionths of all records */
-	char text[32];        /* as written */
+	uint64_t count; /* records, or millionths of all records */
+	char text[32];	/* as written */
 };
 
 /* NULL when good, else what is allowed. */

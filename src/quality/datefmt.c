@@ -68,7 +68,8 @@ const char *datefmt_compile(struct span s, struct datefmt *ret)
 			continue;
 		}
 		if (!c || !strchr(LETTERS, c) || (loose && !strchr("mdHIMS", c)))
-			return "%Y %y %m %d %H %I %M %S %f %z %p %b %B %a %A %j %s %F %T %R %D %% and %-d for one or two "
+			return "%Y %y %m %d %H %I %M %S %f %z %p %b %B %a %A %j %s %F %T %R %D %% and %-d for one or "
+			       "two "
 			       "digits";
 		if (!add_op(ret, c, 0, loose))
 			return too_long;
@@ -87,7 +88,7 @@ struct parts {
 	int64_t year, epoch;
 	unsigned month, day, yday, hour, minute, second;
 	int64_t us;
-	int offset;          /* seconds east of UTC */
+	int offset; /* seconds east of UTC */
 	bool pm, has_epoch, has_yday;
 };
 
@@ -125,7 +126,8 @@ static bool match_name(char op, const char **p, const char *end, struct parts *t
 {
 	static const char *const months[] = {"January", "February", "March",	 "April",   "May",	"June",
 					     "July",	"August",   "September", "October", "November", "December"};
-	static const char *const days[] = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"};
+	static const char *const days[] = {"Monday", "Tuesday",	 "Wednesday", "Thursday",
+					   "Friday", "Saturday", "Sunday"};
 	int i;
 
 	if (op == 'b' || op == 'B') {

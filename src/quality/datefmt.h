@@ -21,15 +21,15 @@
 #define DATEFMT_OPS 64
 
 struct datefmt_op {
-	char op;        /* the letter behind '%'; 0: the byte in `arg` itself */
+	char op; /* the letter behind '%'; 0: the byte in `arg` itself */
 	char arg;
-	bool loose;     /* %-d: one or two digits */
+	bool loose; /* %-d: one or two digits */
 };
 
 struct datefmt {
 	struct datefmt_op op[DATEFMT_OPS];
 	uint32_t n;
-	bool has_date;  /* year, month and day are there: the value is an instant, not only a time of day */
+	bool has_date; /* year, month and day are there: the value is an instant, not only a time of day */
 };
 
 /* NULL when good, else what is allowed. */

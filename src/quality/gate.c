@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WARN_DEFECTS_MAX 100     /* listed per rule and file; all are counted */
+#define WARN_DEFECTS_MAX 100 /* listed per rule and file; all are counted */
 #define DEFAULT_MEMORY (8u << 20)
 
 struct gate {
@@ -21,15 +21,15 @@ struct gate {
 	struct gate_options opt;
 	uint64_t records, rejected;
 	uint64_t builtin[BUILTIN_RULES], other;
-	uint64_t *found, *found_new;    /* per rule */
-	struct rule_run *run;           /* per rule */
+	uint64_t *found, *found_new; /* per rule */
+	struct rule_run *run;	     /* per rule */
 	bool *opened;
-	uint64_t *seen;                 /* per row of the batch: names that found it */
+	uint64_t *seen; /* per row of the batch: names that found it */
 	uint8_t *skip;
 	uint32_t *hit;
 	uint32_t cap;
 	struct late *late;
-	uint64_t late_next;             /* second pass */
+	uint64_t late_next; /* second pass */
 };
 
 /* Number of a rule of the reader, -1. */
@@ -220,7 +220,8 @@ static void late_reason(const struct rule *r, uint64_t of, char out[REASON_MAX])
 	size_t n = (size_t)snprintf(out, REASON_MAX, "same ");
 
 	for (uint32_t i = 0; i < r->nfield && n < REASON_MAX; i++)
-		n += (size_t)snprintf(out + n, REASON_MAX - n, "%s%s", i ? ", " : "", r->schema->fields[r->field[i]].name);
+		n += (size_t)snprintf(out + n, REASON_MAX - n, "%s%s", i ? ", " : "",
+				      r->schema->fields[r->field[i]].name);
 	if (n < REASON_MAX)
 		snprintf(out + n, REASON_MAX - n, " as record %" PRIu64, of);
 }
@@ -361,11 +362,11 @@ static void judge_builtin(const struct gate *g, struct verdict *v)
 		if (g->builtin[k] == 0 || builtin_line(g, k))
 			continue;
 		v->rules[v->nrules++] = (struct rule_count){
-			.rule = builtin_rules[k], .records = g->builtin[k], .records_new = g->builtin[k]};
+		    .rule = builtin_rules[k], .records = g->builtin[k], .records_new = g->builtin[k]};
 	}
 	if (g->other)
 		v->rules[v->nrules++] =
-			(struct rule_count){.rule = "other", .records = g->other, .records_new = g->other};
+		    (struct rule_count){.rule = "other", .records = g->other, .records_new = g->other};
 }
 
 static void judge_rules(const struct gate *g, struct verdict *v)
@@ -393,8 +394,9 @@ static enum err_code same_verdict(const struct gate *g, struct verdict *ret, str
 
 	if (v->records != g->records || v->rejected != g->rejected) {
 		err_set(e, ERR_CORRUPT,
-			"the file changed while it was read: %" PRIu64 " records, %" PRIu64 " rejected at first, now %" PRIu64
-			" and %" PRIu64, v->records, v->rejected, g->records, g->rejected);
+			"the file changed while it was read: %" PRIu64 " records, %" PRIu64
+			" rejected at first, now %" PRIu64 " and %" PRIu64,
+			v->records, v->rejected, g->records, g->rejected);
 		return err_hint(e, "give the file again when nobody writes to it");
 	}
 	*ret = *v;
@@ -416,8 +418,8 @@ enum err_code gate_finish(struct gate *g, struct verdict *ret, struct err *e)
 	if (budget_used_up(&g->plan->max_rejected, g->rejected, g->records)) {
 		char text[64];
 		budget_text(&g->plan->max_rejected, text);
-		refuse(ret, "max_rejected: %" PRIu64 " of %" PRIu64 " records are rejected, %s", g->rejected, g->records,
-		       text);
+		refuse(ret, "max_rejected: %" PRIu64 " of %" PRIu64 " records are rejected, %s", g->rejected,
+		       g->records, text);
 	}
 	if (g->late) {
 		ret->late = g->late->row;

@@ -125,7 +125,7 @@ static void note_column(struct infer *x, uint32_t c, const struct field *f)
 	static const struct {
 		unsigned fits;
 		const char *text;
-	} texts[] = {{FIT_INT, "int"},	     {FIT_LONG, "long"},	 {FIT_DOUBLE, "double"},
+	} texts[] = {{FIT_INT, "int"},	       {FIT_LONG, "long"}, {FIT_DOUBLE, "double"},
 		     {FIT_BOOLEAN, "boolean"}, {FIT_DATE, "date"}, {FIT_MILLIS | FIT_MICROS, "timestamp"}};
 	const struct profile *p = &x->col[c];
 
@@ -178,7 +178,7 @@ static bool letter(char c)
 /* The file's name without its endings, as the name of a table. */
 static const char *table_name(struct arena *a, const char *base)
 {
-	char out[64];
+	char out[64] = "";
 	size_t n = 0;
 	const char *end = base + strlen(base);
 	static const char *const endings[] = {".gz", ".zst", ".csv", ".tsv", ".txt", ".tab", ".psv", ".dat"};
@@ -273,7 +273,7 @@ static enum err_code write_document(struct infer *x, struct span *ret, struct er
 	buf_init(&b, DOCUMENT_MAX);
 	jsonw_init(&w, &b);
 	w.pretty = true;
-	w.pretty_depth = 3;          /* a field is one line */
+	w.pretty_depth = 3; /* a field is one line */
 	jsonw_begin(&w, '{');
 	jsonw_kstr(&w, "name", table);
 	jsonw_kstr(&w, "file_type", "csv");
@@ -324,10 +324,11 @@ static void tell_dialect(struct infer *x)
 			 x->dialect.escape != x->dialect.quote ? " escaped by \\" : "");
 	for (int i = 0; i < INFER_WORDS && n < sizeof(words) - 20; i++) {
 		if (x->null_words >> i & 1)
-			n += (size_t)snprintf(words + n, sizeof(words) - n, "%s%s", n ? " " : ", null words ", infer_words[i]);
+			n += (size_t)snprintf(words + n, sizeof(words) - n, "%s%s", n ? " " : ", null words ",
+					      infer_words[i]);
 	}
-	x->ret->dialect = arena_printf(x->a, "%s, %s, %s, %s%s", separator_name(x->dialect.separator), quote, x->charset,
-				       x->dialect.header ? "header" : "no header", words);
+	x->ret->dialect = arena_printf(x->a, "%s, %s, %s, %s%s", separator_name(x->dialect.separator), quote,
+				       x->charset, x->dialect.header ? "header" : "no header", words);
 }
 
 static enum err_code find_key(struct infer *x, struct err *e)
@@ -378,8 +379,11 @@ static enum err_code run_all(struct infer *x, struct err *e)
 	if (x->records == 0)
 		infer_note(x, "there are no records: every column is text");
 	if (x->ret->hopeless)
-		infer_note(x, "%llu records are rejected under any schema (number of cells, quotes, NUL bytes): see `mysimbdp "
-			      "check`", (unsigned long long)x->ret->hopeless);
+		infer_note(
+		    x,
+		    "%llu records are rejected under any schema (number of cells, quotes, NUL bytes): see `mysimbdp "
+		    "check`",
+		    (unsigned long long)x->ret->hopeless);
 	tell_dialect(x);
 	return ERR_OK;
 }

@@ -23,30 +23,30 @@
 #include <stdatomic.h>
 
 struct infer_options {
-	size_t memory;             /* of a sort; 0: 8 MiB */
+	size_t memory; /* of a sort; 0: 8 MiB */
 	const char *spill_dir;
-	const atomic_bool *stop;   /* may be NULL */
+	const atomic_bool *stop; /* may be NULL */
 	void (*tick)(void *ctx, const char *phase, uint64_t done_bytes, uint64_t total_bytes);
 	void *ctx;
 };
 
 struct infer_column {
-	const char *name;          /* as in the header, or c1, c2 ... */
-	const char *left_out;      /* NULL, or why it is not in the schema */
-	const char *type;          /* "long", "union of null and string" ... */
+	const char *name;     /* as in the header, or c1, c2 ... */
+	const char *left_out; /* NULL, or why it is not in the schema */
+	const char *type;     /* "long", "union of null and string" ... */
 	uint64_t nulls, values;
-	const char *example;       /* a value, shortened */
+	const char *example; /* a value, shortened */
 	bool key;
 };
 
 struct infer_result {
 	struct arena arena;
-	const char *document;      /* JSON, with a line end */
+	const char *document; /* JSON, with a line end */
 	uint64_t records, hopeless;
 	const struct infer_column *column;
 	uint32_t ncolumns;
-	const char *dialect;       /* "comma, quote \", UTF-8, header" for people */
-	const char **notes;        /* sentences */
+	const char *dialect; /* "comma, quote \", UTF-8, header" for people */
+	const char **notes;  /* sentences */
 	uint32_t nnotes;
 };
 

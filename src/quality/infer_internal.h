@@ -14,22 +14,28 @@
 
 /* Types that a text may be a value of. */
 enum fit {
-	FIT_INT = 1, FIT_LONG = 2, FIT_DOUBLE = 4, FIT_BOOLEAN = 8, FIT_DATE = 16, FIT_MILLIS = 32, FIT_MICROS = 64,
-	FIT_ALL = 127,             /* string always fits */
+	FIT_INT = 1,
+	FIT_LONG = 2,
+	FIT_DOUBLE = 4,
+	FIT_BOOLEAN = 8,
+	FIT_DATE = 16,
+	FIT_MILLIS = 32,
+	FIT_MICROS = 64,
+	FIT_ALL = 127, /* string always fits */
 };
 
 extern const char *const infer_words[INFER_WORDS];
 
 struct profile {
-	uint64_t values;           /* cells that are no null and no null word */
-	uint64_t empty;            /* unquoted empty cells */
-	uint64_t empty_text;       /* "" */
-	uint64_t nword[INFER_WORDS];   /* unquoted cells with each null word */
-	uint32_t words;            /* bits of those that occurred */
+	uint64_t values;	     /* cells that are no null and no null word */
+	uint64_t empty;		     /* unquoted empty cells */
+	uint64_t empty_text;	     /* "" */
+	uint64_t nword[INFER_WORDS]; /* unquoted cells with each null word */
+	uint32_t words;		     /* bits of those that occurred */
 	unsigned fits;
 	char example[48];
-	char odd[48];              /* the value that made it a string, when others were more */
-	unsigned before_odd;       /* what fitted until then */
+	char odd[48];	     /* the value that made it a string, when others were more */
+	unsigned before_odd; /* what fitted until then */
 };
 
 struct infer {
@@ -37,22 +43,22 @@ struct infer {
 	const struct infer_options *opt;
 	struct infer_result *ret;
 	struct arena *a;
-	uint64_t size;             /* of the file */
+	uint64_t size; /* of the file */
 	struct csv_dialect dialect;
 	const char *charset;
 	uint32_t ncol;
-	const char **name;         /* per column; NULL: no name */
+	const char **name; /* per column; NULL: no name */
 	struct profile *col;
 	uint64_t records, ragged;
 	/* The first records, for finding a key: text hashes, row-major. */
 	uint64_t *sample;
 	uint32_t nsample, sample_cap;
-	uint32_t null_words;       /* bits of those that mean null */
+	uint32_t null_words; /* bits of those that mean null */
 	/* The schema. */
 	struct field *field;
-	uint32_t *column_of;       /* per field */
+	uint32_t *column_of; /* per field */
 	uint32_t nfield;
-	uint32_t key[INFER_KEY_MAX];   /* field indexes */
+	uint32_t key[INFER_KEY_MAX]; /* field indexes */
 	uint32_t nkey;
 };
 

@@ -19,9 +19,9 @@
 
 #define PAIRS_MAX 128
 #define DIFFS_MAX 2048
-#define ROUNDS_MAX 100                          /* over the file; a failed one reads it twice */
-#define SEARCH_NS INT64_C(10000000000)          /* for sets that fail in memory */
-#define SLOTS (1u << 16)                        /* at least three times the sampled records */
+#define ROUNDS_MAX 100		       /* over the file; a failed one reads it twice */
+#define SEARCH_NS INT64_C(10000000000) /* for sets that fail in memory */
+#define SLOTS (1u << 16)	       /* at least three times the sampled records */
 
 struct slot {
 	uint32_t stamp, row;
@@ -34,21 +34,21 @@ struct pair {
 struct keyfind {
 	struct infer *x;
 	const struct data_file *df;
-	uint32_t *field;          /* candidates: field indexes, those with exact values first */
+	uint32_t *field; /* candidates: field indexes, those with exact values first */
 	uint32_t ncand, words;
-	uint32_t *distinct;       /* per candidate: values among the sampled records */
-	uint32_t *most;           /* the most distinct of this candidate and those behind it */
-	uint64_t *diff[DIFFS_MAX];   /* bits of candidates in which two records differ */
+	uint32_t *distinct;	   /* per candidate: values among the sampled records */
+	uint32_t *most;		   /* the most distinct of this candidate and those behind it */
+	uint64_t *diff[DIFFS_MAX]; /* bits of candidates in which two records differ */
 	uint32_t ndiff;
-	bool none;                /* two records are the same in all candidates, or we gave up */
+	bool none; /* two records are the same in all candidates, or we gave up */
 	struct pair pair[PAIRS_MAX];
 	uint32_t npair;
 	uint32_t rounds;
 	int64_t searched_ns;
-	struct slot slot[SLOTS];  /* hash table; entries of an older stamp are empty */
+	struct slot slot[SLOTS]; /* hash table; entries of an older stamp are empty */
 	uint32_t stamp;
 	uint64_t rejected;
-	bool counted;             /* rejected is known */
+	bool counted; /* rejected is known */
 };
 
 /* ---- difference sets */
@@ -76,7 +76,7 @@ static void add_diff(struct keyfind *k, const uint64_t *bits)
 	}
 	uint64_t *copy = k->ndiff < DIFFS_MAX ? arena_array(k->x->a, k->words, sizeof(*copy)) : NULL;
 	if (!copy)
-		return;     /* it only would have saved time */
+		return; /* it only would have saved time */
 	memcpy(copy, bits, k->words * sizeof(*copy));
 	k->diff[k->ndiff++] = copy;
 }
@@ -280,7 +280,7 @@ static enum err_code verify(struct keyfind *k, const uint32_t *set, uint32_t n, 
 
 struct wanted {
 	uint64_t row;
-	uint64_t *hash;            /* per candidate */
+	uint64_t *hash; /* per candidate */
 };
 
 static int wanted_order(const void *a, const void *b)
@@ -305,7 +305,8 @@ static enum err_code fetch_rows(struct keyfind *k, struct wanted *w, uint32_t n,
 			break;
 		for (; at < n && w[at].row < r.batch->first_row + r.batch->nrow; at++) {
 			for (uint32_t i = 0; i < k->ncand; i++)
-				w[at].hash[i] = cell_hash(r.batch, k->field[i], (uint32_t)(w[at].row - r.batch->first_row), 1);
+				w[at].hash[i] =
+				    cell_hash(r.batch, k->field[i], (uint32_t)(w[at].row - r.batch->first_row), 1);
 		}
 		if ((c = infer_stopped(k->x, e)))
 			break;
@@ -426,8 +427,8 @@ static enum err_code search_sets(struct keyfind *k, struct search *s, uint32_t n
 		if (reach < k->x->nsample)
 			continue;
 		s->set[n] = i;
-		enum err_code c = n + 1 == s->size ? try_set(k, s, e)
-						   : search_sets(k, s, n + 1, i + 1, product * k->distinct[i], e);
+		enum err_code c =
+		    n + 1 == s->size ? try_set(k, s, e) : search_sets(k, s, n + 1, i + 1, product * k->distinct[i], e);
 		if (c)
 			return c;
 	}

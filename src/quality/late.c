@@ -13,7 +13,7 @@
 #define IN_MEMORY (UINT64_C(1) << 20)
 
 struct late_rec {
-	uint64_t row_be;         /* key: row, then rule */
+	uint64_t row_be; /* key: row, then rule */
 	uint64_t rule_be;
 	uint64_t of;
 };
@@ -83,8 +83,7 @@ static enum err_code late_room(struct late *l, struct err *e)
 	return l->mem ? ERR_OK : err_oom(e);
 }
 
-enum err_code late_finish(struct late *l, void (*found)(void *ctx, uint32_t rule, bool first), void *ctx,
-			  struct err *e)
+enum err_code late_finish(struct late *l, void (*found)(void *ctx, uint32_t rule, bool first), void *ctx, struct err *e)
 {
 	const void *p;
 	size_t len;

@@ -16,7 +16,7 @@
 struct late {
 	struct extsort *sort;
 	const char *dir;
-	uint64_t put;            /* entries given */
+	uint64_t put; /* entries given */
 	const uint64_t *row, *of;
 	const uint8_t *rule;
 	uint64_t n;

@@ -7,8 +7,8 @@
 #include <string.h>
 
 const char *const builtin_rules[BUILTIN_RULES] = {
-	RULE_TYPE,	    RULE_NOT_NULL, RULE_KEY,	      RULE_FIELD_COUNT,	 RULE_UNCLOSED_QUOTE,
-	RULE_BAD_QUOTE,	    RULE_ENCODING, RULE_NUL,	      RULE_CELL_TOO_LONG, RULE_ROW_TOO_LONG,
+    RULE_TYPE,	    RULE_NOT_NULL, RULE_KEY, RULE_FIELD_COUNT,	 RULE_UNCLOSED_QUOTE,
+    RULE_BAD_QUOTE, RULE_ENCODING, RULE_NUL, RULE_CELL_TOO_LONG, RULE_ROW_TOO_LONG,
 };
 
 static const char *const common_keys[] = {"rule", "action", "budget", "name"};
@@ -17,12 +17,29 @@ static const char *const common_keys[] = {"rule", "action", "budget", "name"};
 static const struct {
 	const char *theirs, *ours;
 } also_known[] = {
-	{"regex", "pattern"},	    {"matches", "pattern"},	{"like", "pattern"},	 {"between", "range"},
-	{"min", "range"},	    {"max", "range"},		{"in", "set"},		 {"in_set", "set"},
-	{"not_in", "set"},	    {"enum", "set"},		{"values", "set"},	 {"accepted_values", "set"},
-	{"missing", "null_share"},  {"completeness", "null_share"}, {"required", "not_null"},
-	{"min_length", "length"},   {"max_length", "length"},	{"primary_key", "unique"}, {"duplicates", "unique"},
-	{"count", "row_count"},	    {"format", "date_format"},	{"greater", "compare"},	 {"less", "compare"},
+    {"regex", "pattern"},
+    {"matches", "pattern"},
+    {"like", "pattern"},
+    {"between", "range"},
+    {"min", "range"},
+    {"max", "range"},
+    {"in", "set"},
+    {"in_set", "set"},
+    {"not_in", "set"},
+    {"enum", "set"},
+    {"values", "set"},
+    {"accepted_values", "set"},
+    {"missing", "null_share"},
+    {"completeness", "null_share"},
+    {"required", "not_null"},
+    {"min_length", "length"},
+    {"max_length", "length"},
+    {"primary_key", "unique"},
+    {"duplicates", "unique"},
+    {"count", "row_count"},
+    {"format", "date_format"},
+    {"greater", "compare"},
+    {"less", "compare"},
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -60,7 +77,8 @@ static const struct rule_class *find_class(struct rule_parse *x)
 
 	if (!name) {
 		if (!rule_has(x, "rule"))
-			rule_error(x, "rule", "", list_rules(x->a), "every rule says which one it is: \"rule\": \"range\"");
+			rule_error(x, "rule", "", list_rules(x->a),
+				   "every rule says which one it is: \"rule\": \"range\"");
 		return NULL;
 	}
 	for (size_t i = 0; rule_classes[i]; i++) {
@@ -148,7 +166,8 @@ static void parse_budget(struct rule_parse *x, struct rule *r)
 	const struct json *v = json_get(x->node, "budget");
 
 	if (v && (r->class->flags & RULE_FILE)) {
-		rule_error(x, "budget", NULL, "no budget here", "this rule judges the file as a whole: use its own limits");
+		rule_error(x, "budget", NULL, "no budget here",
+			   "this rule judges the file as a whole: use its own limits");
 		return;
 	}
 	if (v) {
@@ -251,8 +270,9 @@ static void parse_columns(struct rule_parse *x, struct rule *r)
 		return;
 	}
 	if (!(flags & RULE_COLUMNS_OPT))
-		rule_error(x, "column", "", flags & RULE_COLUMN ? "\"column\": a column of the schema"
-								: "\"columns\": a list of columns of the schema",
+		rule_error(x, "column", "",
+			   flags & RULE_COLUMN ? "\"column\": a column of the schema"
+					       : "\"columns\": a list of columns of the schema",
 			   "say which column the rule is about");
 }
 
@@ -260,7 +280,8 @@ static void parse_columns(struct rule_parse *x, struct rule *r)
 static bool parse_rule(struct rule_parse *x, struct rule *r)
 {
 	if (x->node->type != JN_OBJECT) {
-		problem_add(x->p, PROBLEM_ERROR, x->node, x->path, NULL, "an object like {\"rule\": \"range\", ...}", "");
+		problem_add(x->p, PROBLEM_ERROR, x->node, x->path, NULL, "an object like {\"rule\": \"range\", ...}",
+			    "");
 		return false;
 	}
 	r->class = find_class(x);
@@ -319,7 +340,7 @@ static void parse_rules(const struct json *rules, struct quality_plan *q, struct
 	uint32_t i = 0;
 	for (const struct json *v = rules->child; v; v = v->next, i++) {
 		struct rule_parse x = {
-			.node = v, .path = arena_printf(a, "$.quality.rules[%u]", i), .df = q->df, .a = a, .p = p};
+		    .node = v, .path = arena_printf(a, "$.quality.rules[%u]", i), .df = q->df, .a = a, .p = p};
 		struct rule *one = &r[q->nrule];
 		one->number = q->nrule;
 		if (!x.path || !parse_rule(&x, one))

@@ -15,8 +15,8 @@ struct quality_plan {
 	uint32_t nrule;
 	struct budget max_rejected;
 	bool whole_file;
-	uint32_t nscan;              /* rules that look at batches */
-	uint8_t *name_bit;           /* per rule: a bit for those that share their name with another, else NAME_BIT_NONE */
+	uint32_t nscan;	   /* rules that look at batches */
+	uint8_t *name_bit; /* per rule: a bit for those that share their name with another, else NAME_BIT_NONE */
 };
 
 /* Rules that the reader itself applies; their order is the order of bits and of the verdict. */

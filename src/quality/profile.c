@@ -16,8 +16,8 @@
 
 /* Texts that people and programs write for "no value". */
 const char *const infer_words[INFER_WORDS] = {
-	"\\N",	"NULL", "null", "Null", "NA",	"N/A", "n/a",	  "na",	  "#N/A", "NaN", "nan", "NAN",
-	"None", "none", "nil",	"-",	"--",	"?",   "missing", "(null)", "<NA>", "<null>", "#NULL!", "NaT",
+    "\\N",  "NULL", "null", "Null", "NA", "N/A", "n/a",	    "na",     "#N/A", "NaN",	"nan",	  "NAN",
+    "None", "none", "nil",  "-",    "--", "?",	 "missing", "(null)", "<NA>", "<null>", "#NULL!", "NaT",
 };
 
 /* Words that are no text of anybody's: null in any column. */
@@ -176,7 +176,8 @@ static void take_row(struct infer *x, const struct raw_row *row)
 	for (uint32_t c = 0; c < x->ncol; c++) {
 		take_cell(&x->col[c], &row->cell[c]);
 		if (sampled)
-			x->sample[(size_t)x->nsample * x->ncol + c] = hash64(row->cell[c].text.p, row->cell[c].text.n, c);
+			x->sample[(size_t)x->nsample * x->ncol + c] =
+			    hash64(row->cell[c].text.p, row->cell[c].text.n, c);
 	}
 	x->nsample += sampled;
 	x->records++;
@@ -211,7 +212,8 @@ static enum err_code profile_rows(struct infer *x, struct csv_raw *raw, const st
 			return ERR_OK;
 		if (!infer_utf8(row.raw)) {
 			*ret_not_utf8 = true;
-			return err_set(e, ERR_UNSUPPORTED, "line %llu is no %s", (unsigned long long)row.line, x->charset);
+			return err_set(e, ERR_UNSUPPORTED, "line %llu is no %s", (unsigned long long)row.line,
+				       x->charset);
 		}
 		if (n == 0 && x->dialect.header)
 			continue;

@@ -3,9 +3,8 @@
  */
 #include "quality/rules.h"
 
-#define BUILTIN(var, text, what)                                                                                      \
-	static const struct rule_class var = {                                                                        \
-		.name = text, .kind = "validity", .summary = what, .flags = RULE_BUILTIN}
+#define BUILTIN(var, text, what)                                                                                       \
+	static const struct rule_class var = {.name = text, .kind = "validity", .summary = what, .flags = RULE_BUILTIN}
 
 BUILTIN(rule_type, RULE_TYPE, "the cell is a value of its column's type (the schema's)");
 BUILTIN(rule_key, RULE_KEY, "the key columns have a value");
@@ -18,13 +17,29 @@ BUILTIN(rule_cell_too_long, RULE_CELL_TOO_LONG, "no cell is longer than the read
 BUILTIN(rule_row_too_long, RULE_ROW_TOO_LONG, "no record is longer than the reader's limit");
 
 const struct rule_class *const rule_classes[] = {
-	&rule_not_null, &rule_null_share, &rule_row_count,                              /* completeness */
-	&rule_type, &rule_range, &rule_set, &rule_pattern, &rule_length, &rule_date_format, /* validity */
-	&rule_unique, &rule_compare,
-	&rule_age, &rule_freshness, &rule_file_age,                                                  /* timeliness */
-	&rule_key, &rule_field_count, &rule_encoding, &rule_unclosed_quote, &rule_bad_quote, &rule_nul,
-	&rule_cell_too_long, &rule_row_too_long,
-	NULL,
+    &rule_not_null,
+    &rule_null_share,
+    &rule_row_count, /* completeness */
+    &rule_type,
+    &rule_range,
+    &rule_set,
+    &rule_pattern,
+    &rule_length,
+    &rule_date_format, /* validity */
+    &rule_unique,
+    &rule_compare,
+    &rule_age,
+    &rule_freshness,
+    &rule_file_age, /* timeliness */
+    &rule_key,
+    &rule_field_count,
+    &rule_encoding,
+    &rule_unclosed_quote,
+    &rule_bad_quote,
+    &rule_nul,
+    &rule_cell_too_long,
+    &rule_row_too_long,
+    NULL,
 };
 
 static const char *columns_text(unsigned flags)
@@ -47,7 +62,8 @@ static const char *actions_text(unsigned flags)
 
 void rules_write_docs(struct buf *out)
 {
-	buf_str(out, "| rule | kind | what must hold | columns | parameters | actions |\n| --- | --- | --- | --- | --- | --- |\n");
+	buf_str(out, "| rule | kind | what must hold | columns | parameters | actions |\n| --- | --- | --- | --- | --- "
+		     "| --- |\n");
 	for (size_t i = 0; rule_classes[i]; i++) {
 		const struct rule_class *c = rule_classes[i];
 		buf_printf(out, "| `%s` | %s | %s | %s | ", c->name, c->kind, c->summary, columns_text(c->flags));

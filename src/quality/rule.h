@@ -27,7 +27,7 @@ enum rule_flags {
 	RULE_COLUMN = 1,      /* takes exactly one column */
 	RULE_COLUMNS = 2,     /* takes "columns" (or one "column") */
 	RULE_COLUMNS_OPT = 4, /* ... and has a default without them */
-	RULE_FILE = 8,        /* judges the file, never a record: action "record" makes no sense */
+	RULE_FILE = 8,	      /* judges the file, never a record: action "record" makes no sense */
 	RULE_BUILTIN = 16,    /* found by the reader; a line in the agreement only adds an action or a budget */
 	RULE_WHOLE = 32,      /* nothing may be delivered before the end of the file was seen */
 };
@@ -35,19 +35,19 @@ enum rule_flags {
 /* One key that a rule understands beside rule, column(s), action, budget and name. */
 struct rule_param {
 	const char *name;
-	const char *arg;      /* what it takes: "number or date" */
+	const char *arg; /* what it takes: "number or date" */
 	const char *text;
 };
 
 struct rule {
 	const struct rule_class *class;
-	const char *name;               /* counted under this name */
+	const char *name; /* counted under this name */
 	enum defect_action action;
 	struct budget budget;
 	const struct schema *schema;
-	const uint32_t *field;          /* field indexes */
+	const uint32_t *field; /* field indexes */
 	uint32_t nfield;
-	uint32_t number;                /* index in the plan */
+	uint32_t number; /* index in the plan */
 	const void *param;
 };
 
@@ -57,13 +57,13 @@ struct rule_run {
 	void *state;
 	const struct gate_options *opt; /* now_us is set */
 	const struct batch *b;
-	const uint8_t *skip;            /* NULL, or per row: 1 = rejected before the rules */
-	uint32_t *hit;                  /* room for b->nrow */
+	const uint8_t *skip; /* NULL, or per row: 1 = rejected before the rules */
+	uint32_t *hit;	     /* room for b->nrow */
 	uint32_t nhit;
 };
 
 struct file_facts {
-	uint64_t records;               /* all of them */
+	uint64_t records; /* all of them */
 	uint64_t rejected;
 };
 
@@ -76,7 +76,7 @@ struct rule_parse;
 
 struct rule_class {
 	const char *name;
-	const char *kind;               /* "completeness", "validity", "timeliness" */
+	const char *kind; /* "completeness", "validity", "timeliness" */
 	const char *summary;
 	unsigned flags;
 	const struct rule_param *params; /* ends with {0} */
@@ -91,19 +91,19 @@ struct rule_class {
 	void (*close)(struct rule_run *x);
 };
 
-extern const struct rule_class *const rule_classes[];   /* registry.c; NULL-terminated */
+extern const struct rule_class *const rule_classes[]; /* registry.c; NULL-terminated */
 
 /* The table of docs/quality.md. */
 void rules_write_docs(struct buf *out);
 
 /* ---- for parse functions: everything that is wrong is told, nothing stops at the first problem */
 struct rule_parse {
-	const struct json *node;        /* the rule's object */
-	const char *path;               /* "$.quality.rules[3]" */
+	const struct json *node; /* the rule's object */
+	const char *path;	 /* "$.quality.rules[3]" */
 	const struct data_file *df;
 	struct arena *a;
 	struct problems *p;
-	unsigned errors;                /* of this rule */
+	unsigned errors; /* of this rule */
 };
 
 /* Errors at key (its value's place when it is there). allowed and suggestion as problem_add. */

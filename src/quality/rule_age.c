@@ -12,7 +12,7 @@
 
 struct age {
 	bool has_min, has_max, text;
-	int64_t min, max;        /* microseconds */
+	int64_t min, max; /* microseconds */
 	struct datefmt fmt;
 	const char *min_text, *max_text;
 };
@@ -132,21 +132,21 @@ static void age_reason(const struct rule_run *x, uint32_t row, char out[REASON_M
 }
 
 static const struct rule_param age_params[] = {
-	{"max", "time span", "the oldest that is fine: \"90s\", \"15m\", \"24h\", \"7d\", \"2w\""},
-	{"min", "time span", "the youngest that is fine; \"0s\": nothing in the future"},
-	{"format", "date format", "the column is text and holds dates of this format"},
-	{0},
+    {"max", "time span", "the oldest that is fine: \"90s\", \"15m\", \"24h\", \"7d\", \"2w\""},
+    {"min", "time span", "the youngest that is fine; \"0s\": nothing in the future"},
+    {"format", "date format", "the column is text and holds dates of this format"},
+    {0},
 };
 
 const struct rule_class rule_age = {
-	.name = "age",
-	.kind = "timeliness",
-	.summary = "dates of a column are at most and at least so old",
-	.flags = RULE_COLUMN,
-	.params = age_params,
-	.parse = age_parse,
-	.scan = age_scan,
-	.reason = age_reason,
+    .name = "age",
+    .kind = "timeliness",
+    .summary = "dates of a column are at most and at least so old",
+    .flags = RULE_COLUMN,
+    .params = age_params,
+    .parse = age_parse,
+    .scan = age_scan,
+    .reason = age_reason,
 };
 
 /* ---- freshness: the newest record of the file is recent enough */
@@ -197,15 +197,15 @@ static bool freshness_judge(const struct rule_run *x, const struct file_facts *f
 }
 
 const struct rule_class rule_freshness = {
-	.name = "freshness",
-	.kind = "timeliness",
-	.summary = "the newest date of a column is at most and at least so old",
-	.flags = RULE_COLUMN | RULE_FILE,
-	.params = age_params,
-	.state_size = sizeof(struct newest),
-	.parse = age_parse,
-	.scan = freshness_scan,
-	.judge = freshness_judge,
+    .name = "freshness",
+    .kind = "timeliness",
+    .summary = "the newest date of a column is at most and at least so old",
+    .flags = RULE_COLUMN | RULE_FILE,
+    .params = age_params,
+    .state_size = sizeof(struct newest),
+    .parse = age_parse,
+    .scan = freshness_scan,
+    .judge = freshness_judge,
 };
 
 /* ---- file_age: since the file arrived or was written; not judged when that is unknown (standard input) */
@@ -238,17 +238,17 @@ static bool file_age_judge(const struct rule_run *x, const struct file_facts *f,
 }
 
 static const struct rule_param file_age_params[] = {
-	{"max", "time span", "the oldest that is fine: \"90s\", \"15m\", \"24h\", \"7d\", \"2w\""},
-	{"min", "time span", "the youngest that is fine"},
-	{0},
+    {"max", "time span", "the oldest that is fine: \"90s\", \"15m\", \"24h\", \"7d\", \"2w\""},
+    {"min", "time span", "the youngest that is fine"},
+    {0},
 };
 
 const struct rule_class rule_file_age = {
-	.name = "file_age",
-	.kind = "timeliness",
-	.summary = "the file was written at most and at least so long ago",
-	.flags = RULE_FILE,
-	.params = file_age_params,
-	.parse = file_age_parse,
-	.judge = file_age_judge,
+    .name = "file_age",
+    .kind = "timeliness",
+    .summary = "the file was written at most and at least so long ago",
+    .flags = RULE_FILE,
+    .params = file_age_params,
+    .parse = file_age_parse,
+    .judge = file_age_judge,
 };

@@ -7,14 +7,13 @@
 #include "quality/rules.h"
 #include "quality/value.h"
 
-
 enum op { OP_LT, OP_LE, OP_EQ, OP_NE, OP_GT, OP_GE, OP_COUNT };
 
 static const char *const op_names[OP_COUNT] = {"<", "<=", "=", "!=", ">", ">="};
 
 struct compare {
 	enum op op;
-	enum order order;        /* ORDER_NONE: bytes, equal or not */
+	enum order order; /* ORDER_NONE: bytes, equal or not */
 	struct datefmt fmt;
 };
 
@@ -174,26 +173,25 @@ static void compare_reason(const struct rule_run *x, uint32_t row, char out[REAS
 	rule_cell_text(x->rule, fb, x->b, row, b);
 	row_order(x, p, row, &bad);
 	if (bad)
-		rule_say(out, "%.40s %.40s or %.40s %.40s is no date of the rule's format", f[fa].name, a,
-			 f[fb].name, b);
+		rule_say(out, "%.40s %.40s or %.40s %.40s is no date of the rule's format", f[fa].name, a, f[fb].name,
+			 b);
 	else
-		rule_say(out, "%.40s %.40s is not %s %.40s %.40s", f[fa].name, a, op_names[p->op],
-			 f[fb].name, b);
+		rule_say(out, "%.40s %.40s is not %s %.40s %.40s", f[fa].name, a, op_names[p->op], f[fb].name, b);
 }
 
 static const struct rule_param compare_params[] = {
-	{"op", "operator", "<, <=, =, !=, > or >= between the first column and the second"},
-	{"format", "date format", "both columns are text and hold dates of this format"},
-	{0},
+    {"op", "operator", "<, <=, =, !=, > or >= between the first column and the second"},
+    {"format", "date format", "both columns are text and hold dates of this format"},
+    {0},
 };
 
 const struct rule_class rule_compare = {
-	.name = "compare",
-	.kind = "validity",
-	.summary = "two columns of a record stand in a relation, for instance start <= end",
-	.flags = RULE_COLUMNS,
-	.params = compare_params,
-	.parse = compare_parse,
-	.scan = compare_scan,
-	.reason = compare_reason,
+    .name = "compare",
+    .kind = "validity",
+    .summary = "two columns of a record stand in a relation, for instance start <= end",
+    .flags = RULE_COLUMNS,
+    .params = compare_params,
+    .parse = compare_parse,
+    .scan = compare_scan,
+    .reason = compare_reason,
 };

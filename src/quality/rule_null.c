@@ -48,13 +48,13 @@ static void not_null_reason(const struct rule_run *x, uint32_t row, char out[REA
 }
 
 const struct rule_class rule_not_null = {
-	.name = RULE_NOT_NULL,
-	.kind = "completeness",
-	.summary = "the column has a value, although the schema lets it be null",
-	.flags = RULE_COLUMN | RULE_COLUMNS,
-	.parse = not_null_parse,
-	.scan = not_null_scan,
-	.reason = not_null_reason,
+    .name = RULE_NOT_NULL,
+    .kind = "completeness",
+    .summary = "the column has a value, although the schema lets it be null",
+    .flags = RULE_COLUMN | RULE_COLUMNS,
+    .parse = not_null_parse,
+    .scan = not_null_scan,
+    .reason = not_null_reason,
 };
 
 /* ---- null_share: at most so many nulls in a column */
@@ -115,20 +115,20 @@ static bool null_share_judge(const struct rule_run *x, const struct file_facts *
 }
 
 static const struct rule_param null_share_params[] = {
-	{"max", "share or count", "nulls that are fine, for instance \"5%\""},
-	{0},
+    {"max", "share or count", "nulls that are fine, for instance \"5%\""},
+    {0},
 };
 
 const struct rule_class rule_null_share = {
-	.name = "null_share",
-	.kind = "completeness",
-	.summary = "at most a share of a column is null",
-	.flags = RULE_COLUMN | RULE_FILE,
-	.params = null_share_params,
-	.state_size = sizeof(struct null_count),
-	.parse = null_share_parse,
-	.scan = null_share_scan,
-	.judge = null_share_judge,
+    .name = "null_share",
+    .kind = "completeness",
+    .summary = "at most a share of a column is null",
+    .flags = RULE_COLUMN | RULE_FILE,
+    .params = null_share_params,
+    .state_size = sizeof(struct null_count),
+    .parse = null_share_parse,
+    .scan = null_share_scan,
+    .judge = null_share_judge,
 };
 
 /* ---- row_count: the file has so many records */
@@ -157,11 +157,10 @@ static bool row_count_judge(const struct rule_run *x, const struct file_facts *f
 
 	*ret_records = 0;
 	if (f->records < p->min)
-		rule_say(out, "the file has %" PRIu64 " records, at least %" PRIu64 " are expected",
-			 f->records, p->min);
+		rule_say(out, "the file has %" PRIu64 " records, at least %" PRIu64 " are expected", f->records,
+			 p->min);
 	else if (f->records > p->max)
-		rule_say(out, "the file has %" PRIu64 " records, at most %" PRIu64 " are expected",
-			 f->records, p->max);
+		rule_say(out, "the file has %" PRIu64 " records, at most %" PRIu64 " are expected", f->records, p->max);
 	else
 		return true;
 	*ret_records = f->records ? f->records : 1;
@@ -169,17 +168,17 @@ static bool row_count_judge(const struct rule_run *x, const struct file_facts *f
 }
 
 static const struct rule_param row_count_params[] = {
-	{"min", "count", "at least so many records"},
-	{"max", "count", "at most so many records"},
-	{0},
+    {"min", "count", "at least so many records"},
+    {"max", "count", "at most so many records"},
+    {0},
 };
 
 const struct rule_class rule_row_count = {
-	.name = "row_count",
-	.kind = "completeness",
-	.summary = "the file has at least and at most so many records, good and bad",
-	.flags = RULE_FILE,
-	.params = row_count_params,
-	.parse = row_count_parse,
-	.judge = row_count_judge,
+    .name = "row_count",
+    .kind = "completeness",
+    .summary = "the file has at least and at most so many records, good and bad",
+    .flags = RULE_FILE,
+    .params = row_count_params,
+    .parse = row_count_parse,
+    .judge = row_count_judge,
 };

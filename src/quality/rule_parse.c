@@ -63,8 +63,7 @@ bool rule_duration(struct rule_parse *x, const char *key, int64_t *ret_us)
 
 	if (!v)
 		return false;
-	if (v->type == JN_STRING && v->s.n > 1 && v->s.n < 12 &&
-	    parse_i64(v->s.p, v->s.n - 1, &i, &range) && i >= 0) {
+	if (v->type == JN_STRING && v->s.n > 1 && v->s.n < 12 && parse_i64(v->s.p, v->s.n - 1, &i, &range) && i >= 0) {
 		for (size_t u = 0; u < sizeof(units) / sizeof(units[0]); u++) {
 			if (v->s.p[v->s.n - 1] != units[u].unit)
 				continue;
@@ -123,8 +122,10 @@ const char *rule_cell_text(const struct rule *r, uint32_t field, const struct ba
 	const struct field *f = &r->schema->fields[field];
 	struct value v = batch_value(b, row, field);
 
-	if (v.null)
-		return strcpy(out, "null");
+	if (v.null) {
+		memcpy(out, "null", 5);
+		return out;
+	}
 	if (f->storage == STORE_TEXT || f->storage == STORE_BYTES)
 		return cell_quote(v.s, out);
 	size_t n = value_format(f, &v, out, 199);

@@ -13,11 +13,11 @@
 struct range {
 	enum order order;
 	bool has_min, has_max;
-	int64_t imin, imax;      /* I64, DATE_TEXT */
+	int64_t imin, imax; /* I64, DATE_TEXT */
 	double dmin, dmax;
-	struct span smin, smax;  /* DECIMAL */
+	struct span smin, smax; /* DECIMAL */
 	struct datefmt fmt;
-	const char *text;        /* "between 1 and 5" */
+	const char *text; /* "between 1 and 5" */
 };
 
 static enum order range_order(const struct field *f)
@@ -93,9 +93,9 @@ static void range_parse(struct rule_parse *x, struct rule *r)
 	if (g->order == ORDER_NONE) {
 		rule_wrong_type(x, f, "a number, date, time or timestamp, or dates as text with \"format\"",
 				f->storage == STORE_TEXT
-					? "text has no range: use \"set\", \"pattern\" or \"length\", or give the "
-					  "column a type"
-					: "");
+				    ? "text has no range: use \"set\", \"pattern\" or \"length\", or give the "
+				      "column a type"
+				    : "");
 		return;
 	}
 	if (!rule_need_one(x, "min", "max"))
@@ -196,19 +196,19 @@ static void range_reason(const struct rule_run *x, uint32_t row, char out[REASON
 }
 
 static const struct rule_param range_params[] = {
-	{"min", "value", "the smallest value that is fine, written as in the column's type"},
-	{"max", "value", "the largest value that is fine"},
-	{"format", "date format", "the column is text and holds dates of this format; min and max are written in it too"},
-	{0},
+    {"min", "value", "the smallest value that is fine, written as in the column's type"},
+    {"max", "value", "the largest value that is fine"},
+    {"format", "date format", "the column is text and holds dates of this format; min and max are written in it too"},
+    {0},
 };
 
 const struct rule_class rule_range = {
-	.name = "range",
-	.kind = "validity",
-	.summary = "values lie between min and max, both included",
-	.flags = RULE_COLUMN,
-	.params = range_params,
-	.parse = range_parse,
-	.scan = range_scan,
-	.reason = range_reason,
+    .name = "range",
+    .kind = "validity",
+    .summary = "values lie between min and max, both included",
+    .flags = RULE_COLUMN,
+    .params = range_params,
+    .parse = range_parse,
+    .scan = range_scan,
+    .reason = range_reason,
 };

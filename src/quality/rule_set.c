@@ -8,7 +8,6 @@
 
 #include "base/hash.h"
 
-
 #define SET_VALUES_MAX 10000
 #define SET_FEW 8
 
@@ -17,14 +16,14 @@ struct set {
 	const struct field *field;
 	uint32_t n;
 	struct value *v;
-	uint32_t *slot;          /* hash table of index + 1; 0 empty */
+	uint32_t *slot; /* hash table of index + 1; 0 empty */
 	uint32_t mask;
-	const char *text;        /* what is allowed, shortened */
+	const char *text; /* what is allowed, shortened */
 };
 
 static uint64_t value_hash(const struct field *f, const struct value *v)
 {
-	double d = v->d + 0.0;   /* -0 equals 0 */
+	double d = v->d + 0.0; /* -0 equals 0 */
 
 	if (f->storage == STORE_I64)
 		return hash64(&v->i, sizeof(v->i), 0);
@@ -161,18 +160,18 @@ static void set_reason(const struct rule_run *x, uint32_t row, char out[REASON_M
 }
 
 static const struct rule_param set_params[] = {
-	{"in", "list", "the values that are fine"},
-	{"not_in", "list", "the values that are not (instead of \"in\")"},
-	{0},
+    {"in", "list", "the values that are fine"},
+    {"not_in", "list", "the values that are not (instead of \"in\")"},
+    {0},
 };
 
 const struct rule_class rule_set = {
-	.name = "set",
-	.kind = "validity",
-	.summary = "values are among the listed ones, or none of them",
-	.flags = RULE_COLUMN,
-	.params = set_params,
-	.parse = set_parse,
-	.scan = set_scan,
-	.reason = set_reason,
+    .name = "set",
+    .kind = "validity",
+    .summary = "values are among the listed ones, or none of them",
+    .flags = RULE_COLUMN,
+    .params = set_params,
+    .parse = set_parse,
+    .scan = set_scan,
+    .reason = set_reason,
 };

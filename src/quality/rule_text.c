@@ -76,25 +76,25 @@ static void length_reason(const struct rule_run *x, uint32_t row, char out[REASO
 	char cell[200];
 
 	rule_cell_text(x->rule, x->rule->field[0], x->b, row, cell);
-	rule_say(out, "%s has %" PRIu64 " %s, %s %" PRIu64 " are allowed", cell, n,
-		 p->bytes ? "bytes" : "characters", n < p->min ? "at least" : "at most", n < p->min ? p->min : p->max);
+	rule_say(out, "%s has %" PRIu64 " %s, %s %" PRIu64 " are allowed", cell, n, p->bytes ? "bytes" : "characters",
+		 n < p->min ? "at least" : "at most", n < p->min ? p->min : p->max);
 }
 
 static const struct rule_param length_params[] = {
-	{"min", "count", "at least so many characters"},
-	{"max", "count", "at most so many characters"},
-	{0},
+    {"min", "count", "at least so many characters"},
+    {"max", "count", "at most so many characters"},
+    {0},
 };
 
 const struct rule_class rule_length = {
-	.name = "length",
-	.kind = "validity",
-	.summary = "text has at least and at most so many characters",
-	.flags = RULE_COLUMN,
-	.params = length_params,
-	.parse = length_parse,
-	.scan = length_scan,
-	.reason = length_reason,
+    .name = "length",
+    .kind = "validity",
+    .summary = "text has at least and at most so many characters",
+    .flags = RULE_COLUMN,
+    .params = length_params,
+    .parse = length_parse,
+    .scan = length_scan,
+    .reason = length_reason,
 };
 
 /* ---- pattern: the whole cell matches a regular expression */
@@ -153,19 +153,19 @@ static void pattern_reason(const struct rule_run *x, uint32_t row, char out[REAS
 }
 
 static const struct rule_param pattern_params[] = {
-	{"pattern", "regular expression", "POSIX extended, for the whole cell; \\d \\w \\s are understood"},
-	{0},
+    {"pattern", "regular expression", "POSIX extended, for the whole cell; \\d \\w \\s are understood"},
+    {0},
 };
 
 const struct rule_class rule_pattern = {
-	.name = "pattern",
-	.kind = "validity",
-	.summary = "the whole cell matches a regular expression",
-	.flags = RULE_COLUMN,
-	.params = pattern_params,
-	.parse = pattern_parse,
-	.scan = pattern_scan,
-	.reason = pattern_reason,
+    .name = "pattern",
+    .kind = "validity",
+    .summary = "the whole cell matches a regular expression",
+    .flags = RULE_COLUMN,
+    .params = pattern_params,
+    .parse = pattern_parse,
+    .scan = pattern_scan,
+    .reason = pattern_reason,
 };
 
 /* ---- date_format: text is a date of this form */
@@ -178,8 +178,7 @@ static void format_parse(struct rule_parse *x, struct rule *r)
 	if (!p)
 		return;
 	if (f->storage != STORE_TEXT || f->logical != LOGICAL_NONE) {
-		rule_wrong_type(x, f, "a string column",
-				"columns of type date or timestamp are checked by their type");
+		rule_wrong_type(x, f, "a string column", "columns of type date or timestamp are checked by their type");
 		return;
 	}
 	if (!rule_has(x, "format"))
@@ -215,17 +214,17 @@ static void format_reason(const struct rule_run *x, uint32_t row, char out[REASO
 }
 
 static const struct rule_param format_params[] = {
-	{"format", "date format", "for instance \"%d/%m/%Y %H:%M:%S\""},
-	{0},
+    {"format", "date format", "for instance \"%d/%m/%Y %H:%M:%S\""},
+    {0},
 };
 
 const struct rule_class rule_date_format = {
-	.name = "date_format",
-	.kind = "validity",
-	.summary = "text is an existing date of this format",
-	.flags = RULE_COLUMN,
-	.params = format_params,
-	.parse = format_parse,
-	.scan = format_scan,
-	.reason = format_reason,
+    .name = "date_format",
+    .kind = "validity",
+    .summary = "text is an existing date of this format",
+    .flags = RULE_COLUMN,
+    .params = format_params,
+    .parse = format_parse,
+    .scan = format_scan,
+    .reason = format_reason,
 };

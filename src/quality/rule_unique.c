@@ -18,7 +18,7 @@
 
 struct unique {
 	struct extsort *sort;
-	uint8_t *prev;           /* key of the first record of a group */
+	uint8_t *prev; /* key of the first record of a group */
 	size_t prev_n;
 	uint64_t prev_row;
 };
@@ -67,15 +67,15 @@ static size_t key_size(const struct rule *r, const struct batch *b, uint32_t row
 }
 
 /* What two equal records have in common, byte for byte: fixed parts, and lengths in front of texts. */
-static void put_key(const struct rule *r, const struct batch *b, uint32_t row, void (*put)(void *, const void *, size_t),
-		    void *ctx)
+static void put_key(const struct rule *r, const struct batch *b, uint32_t row,
+		    void (*put)(void *, const void *, size_t), void *ctx)
 {
 	for (uint32_t i = 0; i < r->nfield; i++) {
 		const struct column *c = &b->col[r->field[i]];
 		if (c->i64) {
 			put(ctx, &c->i64[row], 8);
 		} else if (c->f64) {
-			double d = c->f64[row] + 0.0;   /* -0 equals 0 */
+			double d = c->f64[row] + 0.0; /* -0 equals 0 */
 			put(ctx, &d, 8);
 		} else {
 			put(ctx, &c->ref[row].len, sizeof(uint32_t));
@@ -177,14 +177,14 @@ static void unique_close(struct rule_run *x)
 }
 
 const struct rule_class rule_unique = {
-	.name = "unique",
-	.kind = "validity",
-	.summary = "no two records have the same values in these columns (default: the primary key); the first is kept",
-	.flags = RULE_COLUMNS | RULE_COLUMNS_OPT | RULE_WHOLE,
-	.state_size = sizeof(struct unique),
-	.parse = unique_parse,
-	.open = unique_open,
-	.scan = unique_scan,
-	.late = unique_late,
-	.close = unique_close,
+    .name = "unique",
+    .kind = "validity",
+    .summary = "no two records have the same values in these columns (default: the primary key); the first is kept",
+    .flags = RULE_COLUMNS | RULE_COLUMNS_OPT | RULE_WHOLE,
+    .state_size = sizeof(struct unique),
+    .parse = unique_parse,
+    .open = unique_open,
+    .scan = unique_scan,
+    .late = unique_late,
+    .close = unique_close,
 };

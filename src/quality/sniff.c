@@ -108,9 +108,9 @@ enum err_code sniff_one_byte(struct infer *x, struct err *e)
 struct tally {
 	struct csv_dialect dialect;
 	uint32_t rows, good;
-	uint32_t cells;             /* the most frequent count */
-	uint32_t quoted_single;     /* cells like 'this' */
-	uint32_t filled;            /* cells that are not empty */
+	uint32_t cells;		/* the most frequent count */
+	uint32_t quoted_single; /* cells like 'this' */
+	uint32_t filled;	/* cells that are not empty */
 };
 
 static enum err_code count_rows(const struct infer *x, struct tally *t, uint32_t *count, struct err *e)
@@ -178,8 +178,10 @@ static enum err_code choose_dialect(struct infer *x, struct tally *best, struct 
 	for (size_t s = 0; !c && s < sizeof(separators); s++) {
 		struct tally mine = {.rows = 0}, plain = mine;
 		for (size_t q = 0; !c && q < 4; q++) {
-			struct tally t = {.dialect = {.separator = separators[s], .quote = quotes[q].quote,
-						      .escape = quotes[q].escape, .charset = "UTF-8"}};
+			struct tally t = {.dialect = {.separator = separators[s],
+						      .quote = quotes[q].quote,
+						      .escape = quotes[q].escape,
+						      .charset = "UTF-8"}};
 			memset(count, 0, (CELLS_MAX + 1) * sizeof(*count));
 			c = count_rows(x, &t, count, e);
 			if (q == 0)
@@ -202,9 +204,9 @@ static enum err_code choose_dialect(struct infer *x, struct tally *best, struct 
 /* ---- header */
 
 struct head {
-	struct span *first;         /* cells of the first row */
-	unsigned *fits;             /* of the rows below */
-	bool *again;                /* the first row's text occurs below */
+	struct span *first; /* cells of the first row */
+	unsigned *fits;	    /* of the rows below */
+	bool *again;	    /* the first row's text occurs below */
 	bool *any;
 };
 
@@ -318,8 +320,10 @@ static enum err_code sniff_header(struct infer *x, uint32_t cells, struct err *e
 		return err_oom(e);
 	x->dialect.header = header && take_names(x, &h);
 	if (header && !x->dialect.header) {
-		infer_note(x, "the first line looks like a header, but none of its names may name a column (letters, digits, _): "
-			      "it is read as a record");
+		infer_note(
+		    x,
+		    "the first line looks like a header, but none of its names may name a column (letters, digits, _): "
+		    "it is read as a record");
 		memset(x->name, 0, x->ncol * sizeof(*x->name));
 	}
 	for (uint32_t i = 0; !x->dialect.header && i < x->ncol; i++) {

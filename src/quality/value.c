@@ -75,7 +75,8 @@ bool rule_format(struct rule_parse *x, const struct field *f, struct datefmt *re
 	if (f->storage != STORE_TEXT || f->logical != LOGICAL_NONE || f->type != AVRO_T_STRING) {
 		char type[64];
 		rule_error(x, "format", NULL,
-			   arena_printf(x->a, "no format: \"%s\" is a %s", f->name, field_type_text(f, type)), "take it out");
+			   arena_printf(x->a, "no format: \"%s\" is a %s", f->name, field_type_text(f, type)),
+			   "take it out");
 		return false;
 	}
 	const char *wrong = datefmt_compile(span_str(s), ret);

@@ -9,8 +9,10 @@
 
 /* How the values of a column are ordered. */
 enum order {
-	ORDER_NONE,      /* only equal or not */
-	ORDER_I64, ORDER_F64, ORDER_DECIMAL,
+	ORDER_NONE, /* only equal or not */
+	ORDER_I64,
+	ORDER_F64,
+	ORDER_DECIMAL,
 	ORDER_DATE_TEXT, /* text that a date format reads */
 };
 

@@ -3,8 +3,7 @@
  */
 #include "quality/gate.h"
 
-static const char *const action_names[] = {
-	[DEFECT_REJECT] = "record", [DEFECT_FILE] = "file", [DEFECT_WARN] = "warn"};
+static const char *const action_names[] = {[DEFECT_REJECT] = "record", [DEFECT_FILE] = "file", [DEFECT_WARN] = "warn"};
 
 uint64_t verdict_defects(const struct verdict *v, const char *rule)
 {

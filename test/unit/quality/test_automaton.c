@@ -12,18 +12,41 @@ static const struct {
 	const char *pattern, *text;
 	bool match;
 } cases[] = {
-	{"abc", "abc", true},		{"abc", "abcd", false},		{"abc", "xabc", false},
-	{"^abc$", "abc", true},		{"a|b$", "b", true},		{"a*", "", true},
-	{"(a|b)*c", "ababc", true},	{"[A-Z]{2}[0-9]+", "AB12", true}, {"[A-Z]{2}[0-9]+", "A12", false},
-	{"\\d{3}-\\d{2}", "123-45", true}, {"[\\d.]+", "1.5", true},	{"[^,]+", "a,b", false},
-	{".", "\xc3\xa9", true},	{"..", "\xc3\xa9", false},	{".{2}", "\xe2\x82\xac\xf0\x9f\x98\x80", true},
-	{"[\xc3\xa0-\xc3\xbf]+", "\xc3\xa9\xc3\xa8", true},		{"[^a]", "\xf0\x9f\x98\x80", true},
-	{"[\xc3\xa0-\xc3\xbf]", "a", false}, {"[[:alpha:]_]+", "ab_c", true}, {"[]a]+", "]a", true},
-	{"[a-]+", "a-a", true},		{"(?:ab)?", "", true},		{"(a*)*b", "aaaab", true},
-	{"(a*)*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},	{"\\.", ".", true},	{"\\.", "a", false},
-	{"a{0}", "", true},		{"a{2,}", "a", false},		{"a{2,}", "aaaaa", true},
-	{"a{1,3}", "aaaa", false},	{"(|a)b", "b", true},		{"\\w+@\\w+\\.[a-z]{2,3}", "a_1@b.de", true},
-	{"\\S+", "a b", false},		{"[\\]]", "]", true},		{"\\$1", "$1", true},
+    {"abc", "abc", true},
+    {"abc", "abcd", false},
+    {"abc", "xabc", false},
+    {"^abc$", "abc", true},
+    {"a|b$", "b", true},
+    {"a*", "", true},
+    {"(a|b)*c", "ababc", true},
+    {"[A-Z]{2}[0-9]+", "AB12", true},
+    {"[A-Z]{2}[0-9]+", "A12", false},
+    {"\\d{3}-\\d{2}", "123-45", true},
+    {"[\\d.]+", "1.5", true},
+    {"[^,]+", "a,b", false},
+    {".", "\xc3\xa9", true},
+    {"..", "\xc3\xa9", false},
+    {".{2}", "\xe2\x82\xac\xf0\x9f\x98\x80", true},
+    {"[\xc3\xa0-\xc3\xbf]+", "\xc3\xa9\xc3\xa8", true},
+    {"[^a]", "\xf0\x9f\x98\x80", true},
+    {"[\xc3\xa0-\xc3\xbf]", "a", false},
+    {"[[:alpha:]_]+", "ab_c", true},
+    {"[]a]+", "]a", true},
+    {"[a-]+", "a-a", true},
+    {"(?:ab)?", "", true},
+    {"(a*)*b", "aaaab", true},
+    {"(a*)*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},
+    {"\\.", ".", true},
+    {"\\.", "a", false},
+    {"a{0}", "", true},
+    {"a{2,}", "a", false},
+    {"a{2,}", "aaaaa", true},
+    {"a{1,3}", "aaaa", false},
+    {"(|a)b", "b", true},
+    {"\\w+@\\w+\\.[a-z]{2,3}", "a_1@b.de", true},
+    {"\\S+", "a b", false},
+    {"[\\]]", "]", true},
+    {"\\$1", "$1", true},
 };
 
 static void test_cases(void **state)
@@ -45,9 +68,28 @@ static void test_cases(void **state)
 static void test_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "(", ")", "a)", "[", "[z-a]", "*a", "a**", "a+?", "a{1", "a{2,1}", "a{999}", "(a)\\1", "\\", "(?=a)",
-		"[[:nope:]]", "a^b", "a$b", "\\b", "(a|b)*a(a|b){14}", "((((.{200}){200}){200}){200})",
-		"(((a{1,255}){1,255}){1,255})*",
+	    "",
+	    "(",
+	    ")",
+	    "a)",
+	    "[",
+	    "[z-a]",
+	    "*a",
+	    "a**",
+	    "a+?",
+	    "a{1",
+	    "a{2,1}",
+	    "a{999}",
+	    "(a)\\1",
+	    "\\",
+	    "(?=a)",
+	    "[[:nope:]]",
+	    "a^b",
+	    "a$b",
+	    "\\b",
+	    "(a|b)*a(a|b){14}",
+	    "((((.{200}){200}){200}){200})",
+	    "(((a{1,255}){1,255}){1,255})*",
 	};
 	char wrong[AUTOMATON_ERROR_MAX];
 	struct arena a;
@@ -129,9 +171,9 @@ static void test_against_regexec(void **state)
 int run_automaton_tests(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cases),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_against_regexec),
+	    cmocka_unit_test(test_cases),
+	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_against_regexec),
 	};
 
 	return cmocka_run_group_tests_name("automaton", tests, NULL, NULL);

@@ -8,10 +8,10 @@
 #include <string.h>
 
 static const char document[] =
-	"{\"name\":\"n\",\"file_type\":\"csv\",\"key_space\":\"k\",\"csv.first.row.as.header\":\"true\",\"schema\":{"
-	"\"type\":\"record\",\"name\":\"t\",\"fields\":[{\"name\":\"id\",\"type\":\"long\"},"
-	"{\"name\":\"v\",\"type\":[\"null\",\"double\"]},{\"name\":\"s\",\"type\":[\"null\",\"string\"]}]},"
-	"\"primary_key\":[\"id\"],\"max_file_size_mb\":1}";
+    "{\"name\":\"n\",\"file_type\":\"csv\",\"key_space\":\"k\",\"csv.first.row.as.header\":\"true\",\"schema\":{"
+    "\"type\":\"record\",\"name\":\"t\",\"fields\":[{\"name\":\"id\",\"type\":\"long\"},"
+    "{\"name\":\"v\",\"type\":[\"null\",\"double\"]},{\"name\":\"s\",\"type\":[\"null\",\"string\"]}]},"
+    "\"primary_key\":[\"id\"],\"max_file_size_mb\":1}";
 
 struct fixture {
 	struct arena a;
@@ -45,7 +45,7 @@ struct row {
 	int64_t id;
 	double v;
 	bool v_null;
-	const char *s;      /* NULL: null */
+	const char *s; /* NULL: null */
 };
 
 /* A batch of n rows numbered from first. */
@@ -75,7 +75,7 @@ static struct batch *make_batch(const struct fixture *x, const struct row *row, 
 }
 
 static const struct row rows[] = {
-	{1, 1.5, false, "one"}, {2, 0, true, "two"}, {3, 9.5, false, NULL}, {4, -1, false, "four"}, {2, 3, false, "two"},
+    {1, 1.5, false, "one"}, {2, 0, true, "two"}, {3, 9.5, false, NULL}, {4, -1, false, "four"}, {2, 3, false, "two"},
 };
 #define NROWS 5
 
@@ -139,45 +139,54 @@ static void test_rules(void **state)
 	check("{}", "00000", 0, NULL, 0, false);
 	check("{\"rules\":[{\"rule\":\"range\",\"column\":\"v\",\"min\":0,\"max\":5}]}", "00110", 2, "range", 2, false);
 	check("{\"rules\":[{\"rule\":\"range\",\"column\":\"id\",\"max\":\"3\"}]}", "00010", 1, "range", 1, false);
-	check("{\"rules\":[{\"rule\":\"range\",\"column\":\"id\",\"max\":3,\"action\":\"warn\"}]}", "00000", 0, "range", 1,
-	      false);
-	check("{\"rules\":[{\"rule\":\"range\",\"column\":\"id\",\"max\":3,\"action\":\"file\"}]}", "00010", 1, "range", 1,
-	      true);
-	check("{\"rules\":[{\"rule\":\"range\",\"column\":\"id\",\"max\":3,\"action\":\"file\",\"budget\":1}]}", "00010", 1,
-	      "range", 1, false);
+	check("{\"rules\":[{\"rule\":\"range\",\"column\":\"id\",\"max\":3,\"action\":\"warn\"}]}", "00000", 0, "range",
+	      1, false);
+	check("{\"rules\":[{\"rule\":\"range\",\"column\":\"id\",\"max\":3,\"action\":\"file\"}]}", "00010", 1, "range",
+	      1, true);
+	check("{\"rules\":[{\"rule\":\"range\",\"column\":\"id\",\"max\":3,\"action\":\"file\",\"budget\":1}]}",
+	      "00010", 1, "range", 1, false);
 	check("{\"rules\":[{\"rule\":\"not_null\",\"column\":\"v\"}]}", "01000", 1, "not_null", 1, false);
 	check("{\"rules\":[{\"rule\":\"not_null\",\"columns\":[\"v\",\"s\"]}]}", "01100", 2, "not_null", 2, false);
-	check("{\"rules\":[{\"rule\":\"null_share\",\"column\":\"s\",\"max\":\"20%\"}]}", "00000", 0, "null_share", 0, false);
-	check("{\"rules\":[{\"rule\":\"null_share\",\"column\":\"s\",\"max\":\"19.99%\"}]}", "00000", 0, "null_share", 1,
-	      true);
+	check("{\"rules\":[{\"rule\":\"null_share\",\"column\":\"s\",\"max\":\"20%\"}]}", "00000", 0, "null_share", 0,
+	      false);
+	check("{\"rules\":[{\"rule\":\"null_share\",\"column\":\"s\",\"max\":\"19.99%\"}]}", "00000", 0, "null_share",
+	      1, true);
 	check("{\"rules\":[{\"rule\":\"row_count\",\"min\":6}]}", "00000", 0, NULL, 0, true);
 	check("{\"rules\":[{\"rule\":\"row_count\",\"min\":5,\"max\":5}]}", "00000", 0, NULL, 0, false);
-	check("{\"rules\":[{\"rule\":\"row_count\",\"min\":6,\"action\":\"warn\"}]}", "00000", 0, "row_count", 5, false);
-	check("{\"rules\":[{\"rule\":\"set\",\"column\":\"s\",\"in\":[\"one\",\"two\"]}]}", "00010", 1, "set", 1, false);
+	check("{\"rules\":[{\"rule\":\"row_count\",\"min\":6,\"action\":\"warn\"}]}", "00000", 0, "row_count", 5,
+	      false);
+	check("{\"rules\":[{\"rule\":\"set\",\"column\":\"s\",\"in\":[\"one\",\"two\"]}]}", "00010", 1, "set", 1,
+	      false);
 	check("{\"rules\":[{\"rule\":\"set\",\"column\":\"id\",\"not_in\":[2,7]}]}", "01001", 2, "set", 2, false);
 	check("{\"rules\":[{\"rule\":\"set\",\"column\":\"v\",\"in\":[1.5,9.5,-1,3]}]}", "00000", 0, "set", 0, false);
-	check("{\"rules\":[{\"rule\":\"pattern\",\"column\":\"s\",\"pattern\":\"[a-z]{3}\"}]}", "00010", 1, "pattern", 1,
-	      false);
+	check("{\"rules\":[{\"rule\":\"pattern\",\"column\":\"s\",\"pattern\":\"[a-z]{3}\"}]}", "00010", 1, "pattern",
+	      1, false);
 	check("{\"rules\":[{\"rule\":\"length\",\"column\":\"s\",\"min\":4}]}", "11001", 3, "length", 3, false);
-	check("{\"rules\":[{\"rule\":\"compare\",\"columns\":[\"id\",\"v\"],\"op\":\"<\"}]}", "00010", 1, "compare", 1, false);
+	check("{\"rules\":[{\"rule\":\"compare\",\"columns\":[\"id\",\"v\"],\"op\":\"<\"}]}", "00010", 1, "compare", 1,
+	      false);
 	check("{\"rules\":[{\"rule\":\"unique\"}]}", "00000", 1, "unique", 1, false);
 	check("{\"rules\":[{\"rule\":\"unique\",\"column\":\"s\"}]}", "00000", 1, "unique", 1, false);
-	check("{\"rules\":[{\"rule\":\"unique\"},{\"rule\":\"unique\",\"column\":\"s\"}]}", "00000", 1, "unique", 1, false);
+	check("{\"rules\":[{\"rule\":\"unique\"},{\"rule\":\"unique\",\"column\":\"s\"}]}", "00000", 1, "unique", 1,
+	      false);
 	check("{\"rules\":[{\"rule\":\"unique\",\"columns\":[\"id\",\"v\"]}]}", "00000", 0, "unique", 0, false);
 	check("{\"rules\":[{\"rule\":\"unique\",\"action\":\"file\"}]}", "00000", 1, "unique", 1, true);
 	check("{\"rules\":[{\"rule\":\"unique\",\"action\":\"warn\"}]}", "00000", 0, "unique", 1, false);
 	/* The second of the two is rejected by another rule: nothing is left to be equal. */
-	check("{\"rules\":[{\"rule\":\"unique\"},{\"rule\":\"set\",\"column\":\"v\",\"not_in\":[3]}]}", "00001", 1, "unique",
-	      0, false);
+	check("{\"rules\":[{\"rule\":\"unique\"},{\"rule\":\"set\",\"column\":\"v\",\"not_in\":[3]}]}", "00001", 1,
+	      "unique", 0, false);
 	/* One record, two rules of one name: once per name, once rejected. */
-	check("{\"rules\":[{\"rule\":\"range\",\"column\":\"v\",\"min\":0},{\"rule\":\"range\",\"column\":\"id\",\"max\":3}]}",
+	check("{\"rules\":[{\"rule\":\"range\",\"column\":\"v\",\"min\":0},{\"rule\":\"range\",\"column\":\"id\","
+	      "\"max\":3}]}",
 	      "00010", 1, "range", 1, false);
 	check("{\"rules\":[{\"rule\":\"range\",\"column\":\"v\",\"min\":0,\"name\":\"a\"},"
-	      "{\"rule\":\"range\",\"column\":\"id\",\"max\":3}]}", "00010", 1, "a", 1, false);
+	      "{\"rule\":\"range\",\"column\":\"id\",\"max\":3}]}",
+	      "00010", 1, "a", 1, false);
 	check("{\"max_rejected\":\"40%\",\"rules\":[{\"rule\":\"length\",\"column\":\"s\",\"max\":3},"
-	      "{\"rule\":\"not_null\",\"column\":\"v\"}]}", "01010", 2, NULL, 0, false);
+	      "{\"rule\":\"not_null\",\"column\":\"v\"}]}",
+	      "01010", 2, NULL, 0, false);
 	check("{\"max_rejected\":1,\"rules\":[{\"rule\":\"length\",\"column\":\"s\",\"max\":3},"
-	      "{\"rule\":\"not_null\",\"column\":\"v\"}]}", "01010", 2, NULL, 0, true);
+	      "{\"rule\":\"not_null\",\"column\":\"v\"}]}",
+	      "01010", 2, NULL, 0, true);
 	check("{\"max_rejected\":\"20%\",\"rules\":[{\"rule\":\"unique\"}]}", "00000", 1, NULL, 0, false);
 	check("{\"max_rejected\":0,\"rules\":[{\"rule\":\"unique\"}]}", "00000", 1, NULL, 0, true);
 }
@@ -210,15 +219,15 @@ static void test_whole_file(void **state)
 		const char *quality;
 		bool whole;
 	} cases[] = {
-		{"{}", false},
-		{"{\"rules\":[{\"rule\":\"range\",\"column\":\"v\",\"min\":0}]}", false},
-		{"{\"rules\":[{\"rule\":\"range\",\"column\":\"v\",\"min\":0,\"action\":\"warn\",\"budget\":3}]}", false},
-		{"{\"rules\":[{\"rule\":\"range\",\"column\":\"v\",\"min\":0,\"budget\":\"1%\"}]}", true},
-		{"{\"rules\":[{\"rule\":\"range\",\"column\":\"v\",\"min\":0,\"action\":\"file\"}]}", true},
-		{"{\"rules\":[{\"rule\":\"row_count\",\"min\":1}]}", true},
-		{"{\"rules\":[{\"rule\":\"unique\"}]}", true},
-		{"{\"rules\":[{\"rule\":\"unique\",\"action\":\"warn\"}]}", false},
-		{"{\"max_rejected\":\"1%\"}", true},
+	    {"{}", false},
+	    {"{\"rules\":[{\"rule\":\"range\",\"column\":\"v\",\"min\":0}]}", false},
+	    {"{\"rules\":[{\"rule\":\"range\",\"column\":\"v\",\"min\":0,\"action\":\"warn\",\"budget\":3}]}", false},
+	    {"{\"rules\":[{\"rule\":\"range\",\"column\":\"v\",\"min\":0,\"budget\":\"1%\"}]}", true},
+	    {"{\"rules\":[{\"rule\":\"range\",\"column\":\"v\",\"min\":0,\"action\":\"file\"}]}", true},
+	    {"{\"rules\":[{\"rule\":\"row_count\",\"min\":1}]}", true},
+	    {"{\"rules\":[{\"rule\":\"unique\"}]}", true},
+	    {"{\"rules\":[{\"rule\":\"unique\",\"action\":\"warn\"}]}", false},
+	    {"{\"max_rejected\":\"1%\"}", true},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -236,26 +245,45 @@ static void test_problems(void **state)
 	struct fixture x;
 	struct buf b;
 
-	fixture_init(&x,
-		     "{\"rules\":[{\"rule\":\"rnage\",\"column\":\"v\"},{\"rule\":\"regex\"},{\"rule\":\"range\",\"column\":\"vv\"},"
-		     "{\"rule\":\"range\",\"column\":\"s\",\"min\":1},{\"rule\":\"range\",\"column\":\"v\"},"
-		     "{\"rule\":\"range\",\"column\":\"id\",\"min\":1.5},{\"rule\":\"range\",\"column\":\"id\",\"min\":5,\"max\":1},"
-		     "{\"rule\":\"set\",\"column\":\"id\",\"in\":[1,\"x\",2.5]},{\"rule\":\"range\",\"column\":\"id\",\"mni\":5,\"max\":1},"
-		     "{\"rule\":\"pattern\",\"column\":\"s\",\"pattern\":\"(\"},{\"rule\":\"age\",\"column\":\"s\",\"max\":\"1d\"},"
-		     "{\"rule\":\"row_count\",\"min\":1,\"action\":\"record\"},{\"rule\":\"unique\",\"budget\":\"101%\"},"
-		     "{\"rule\":\"compare\",\"columns\":[\"id\",\"s\"],\"op\":\"<\"},{\"rule\":\"type\",\"action\":\"warn\"},"
-		     "7,{},{\"rule\":\"file_age\",\"max\":\"1 day\"},{\"rule\":\"date_format\",\"column\":\"s\",\"format\":\"%Q\"}],"
-		     "\"max_rejected\":-1,\"rulez\":1}");
+	fixture_init(
+	    &x,
+	    "{\"rules\":[{\"rule\":\"rnage\",\"column\":\"v\"},{\"rule\":\"regex\"},{\"rule\":\"range\",\"column\":"
+	    "\"vv\"},"
+	    "{\"rule\":\"range\",\"column\":\"s\",\"min\":1},{\"rule\":\"range\",\"column\":\"v\"},"
+	    "{\"rule\":\"range\",\"column\":\"id\",\"min\":1.5},{\"rule\":\"range\",\"column\":\"id\",\"min\":5,"
+	    "\"max\":1},"
+	    "{\"rule\":\"set\",\"column\":\"id\",\"in\":[1,\"x\",2.5]},{\"rule\":\"range\",\"column\":\"id\",\"mni\":5,"
+	    "\"max\":1},"
+	    "{\"rule\":\"pattern\",\"column\":\"s\",\"pattern\":\"(\"},{\"rule\":\"age\",\"column\":\"s\",\"max\":"
+	    "\"1d\"},"
+	    "{\"rule\":\"row_count\",\"min\":1,\"action\":\"record\"},{\"rule\":\"unique\",\"budget\":\"101%\"},"
+	    "{\"rule\":\"compare\",\"columns\":[\"id\",\"s\"],\"op\":\"<\"},{\"rule\":\"type\",\"action\":\"warn\"},"
+	    "7,{},{\"rule\":\"file_age\",\"max\":\"1 "
+	    "day\"},{\"rule\":\"date_format\",\"column\":\"s\",\"format\":\"%Q\"}],"
+	    "\"max_rejected\":-1,\"rulez\":1}");
 	assert_null(x.plan);
 	assert_int_equal(x.p.errors, 22);
 	buf_init(&b, 1 << 20);
 	problems_print(&x.p, &b, false);
 	static const char *const want[] = {
-		"did you mean \"range\"?", "here it is called \"pattern\"", "$.quality.rules[2].column",
-		"text has no range", "\"min\" or \"max\" or both", "a value of type long", "$.quality.rules[7].in[1]",
-		"$.quality.rules[7].in[2]", "did you mean \"min\"?", "a ) for every (", "say how the dates look",
-		"this rule judges the file as a whole", "a share of the records like", "comparable types",
-		"$.quality.rules[15]", "did you mean \"rules\"?", "\"24h\"", "%Y %y %m",
+	    "did you mean \"range\"?",
+	    "here it is called \"pattern\"",
+	    "$.quality.rules[2].column",
+	    "text has no range",
+	    "\"min\" or \"max\" or both",
+	    "a value of type long",
+	    "$.quality.rules[7].in[1]",
+	    "$.quality.rules[7].in[2]",
+	    "did you mean \"min\"?",
+	    "a ) for every (",
+	    "say how the dates look",
+	    "this rule judges the file as a whole",
+	    "a share of the records like",
+	    "comparable types",
+	    "$.quality.rules[15]",
+	    "did you mean \"rules\"?",
+	    "\"24h\"",
+	    "%Y %y %m",
 	};
 	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
 		if (!strstr(buf_cstr(&b), want[i]))
@@ -282,10 +310,10 @@ static void test_verdict_document(void **state)
 	verdict_write(&v, &w);
 	jsonw_end(&w, '}');
 	assert_string_equal(
-		buf_cstr(&b),
-		"{\"records\":5,\"accepted\":4,\"rejected\":1,\"defects\":{\"range\":1},\"rules\":[{\"rule\":\"range\","
-		"\"field\":\"id\",\"action\":\"record\",\"records\":1,\"budget\":\"1%\",\"budget_used_up\":true}],"
-		"\"refused\":true,\"reason\":\"rule \\\"range\\\" of id: 1 of 5 records break it, the budget is 1%\"}");
+	    buf_cstr(&b),
+	    "{\"records\":5,\"accepted\":4,\"rejected\":1,\"defects\":{\"range\":1},\"rules\":[{\"rule\":\"range\","
+	    "\"field\":\"id\",\"action\":\"record\",\"records\":1,\"budget\":\"1%\",\"budget_used_up\":true}],"
+	    "\"refused\":true,\"reason\":\"rule \\\"range\\\" of id: 1 of 5 records break it, the budget is 1%\"}");
 	buf_done(&b);
 	gate_free(g);
 	fixture_done(&x);
@@ -294,8 +322,8 @@ static void test_verdict_document(void **state)
 int run_gate_tests(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rules),	      cmocka_unit_test(test_second_pass), cmocka_unit_test(test_whole_file),
-		cmocka_unit_test(test_problems),      cmocka_unit_test(test_verdict_document),
+	    cmocka_unit_test(test_rules),    cmocka_unit_test(test_second_pass),      cmocka_unit_test(test_whole_file),
+	    cmocka_unit_test(test_problems), cmocka_unit_test(test_verdict_document),
 	};
 
 	return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
