@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CONNECTION_MEMORY (96u << 10)     /* libmicrohttpd's buffer of one connection: headers, pieces of bodies */
+#define CONNECTION_MEMORY (96u << 10) /* libmicrohttpd's buffer of one connection: headers, pieces of bodies */
 #define THREAD_STACK (1u << 20)
 #define DRAIN_STEP_US 20000
 
@@ -35,13 +35,13 @@ static struct MHD_Daemon *daemon_start(struct api *a, int fd)
 {
 	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC |
 			 MHD_USE_ERROR_LOG;
-	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, a, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL,
-				MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-				MHD_OPTION_CONNECTION_LIMIT, (unsigned)conf_int(a->o.conf, "api.max_connections"),
-				MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)a->body_idle_s, MHD_OPTION_THREAD_STACK_SIZE,
-				(size_t)THREAD_STACK, MHD_OPTION_URI_LOG_CALLBACK, on_uri, a, MHD_OPTION_NOTIFY_COMPLETED,
-				on_completed, a, MHD_OPTION_NOTIFY_CONNECTION, on_connection, a, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-				MHD_OPTION_END);
+	return MHD_start_daemon(
+	    flags, 0, NULL, NULL, on_request, a, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET,
+	    fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT,
+	    (unsigned)conf_int(a->o.conf, "api.max_connections"), MHD_OPTION_CONNECTION_TIMEOUT,
+	    (unsigned)a->body_idle_s, MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK, MHD_OPTION_URI_LOG_CALLBACK,
+	    on_uri, a, MHD_OPTION_NOTIFY_COMPLETED, on_completed, a, MHD_OPTION_NOTIFY_CONNECTION, on_connection, a,
+	    MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
 
 static enum err_code start_http(struct api *a, struct err *e)
@@ -78,7 +78,8 @@ static enum err_code start_parts(struct api *a, struct err *e)
 		return err_set(e, ERR_MEMORY, "a thread could not be started");
 	a->watchdog_started = true;
 	if (a->o.no_auth)
-		log_warn("requests need no token: everybody on this machine may do everything", LF("url", "%s", a->url));
+		log_warn("requests need no token: everybody on this machine may do everything",
+			 LF("url", "%s", a->url));
 	return ERR_OK;
 }
 

@@ -23,10 +23,11 @@ static enum err_code no_token(const struct req *r, const char *what, struct err 
 	char verb[24] = "";
 	if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "POST") != 0)
 		snprintf(verb, sizeof verb, " -X %.10s", r->method);
-	return err_hint(e,
-			"curl%s -H \"Authorization: Bearer $(cat %s/admin.token)\" http://%.100s%.120s (a tenant uses its own "
-			"token; make one with: mysimbdp tenant token TENANT)",
-			verb, r->api->o.data, host ? host : r->api->url + 7, r->path);
+	return err_hint(
+	    e,
+	    "curl%s -H \"Authorization: Bearer $(cat %s/admin.token)\" http://%.100s%.120s (a tenant uses its own "
+	    "token; make one with: mysimbdp tenant token TENANT)",
+	    verb, r->api->o.data, host ? host : r->api->url + 7, r->path);
 }
 
 static enum err_code find_owner(struct req *r, struct err *e)
@@ -67,7 +68,8 @@ static const char *named_tenant(const struct req *r)
 enum err_code auth_check(struct req *r, struct err *e)
 {
 	enum access access = r->route->access;
-	if (access == ACCESS_OPEN || (access == ACCESS_METRICS && r->api->o.conf && conf_bool(r->api->o.conf, "api.open_metrics")))
+	if (access == ACCESS_OPEN ||
+	    (access == ACCESS_METRICS && r->api->o.conf && conf_bool(r->api->o.conf, "api.open_metrics")))
 		return ERR_OK;
 	if (r->api->o.no_auth) {
 		r->owner = "";
@@ -80,11 +82,13 @@ enum err_code auth_check(struct req *r, struct err *e)
 		return ERR_OK;
 	const char *tenant = named_tenant(r);
 	if (access == ACCESS_ADMIN || access == ACCESS_METRICS) {
-		err_set(e, ERR_DENIED, "the token of tenant \"%s\" may not do this; only the administrator's may", r->owner);
+		err_set(e, ERR_DENIED, "the token of tenant \"%s\" may not do this; only the administrator's may",
+			r->owner);
 		return err_hint(e, "use the token in admin.token of the data directory");
 	}
 	if (tenant && strcmp(tenant, r->owner) != 0) {
-		err_set(e, ERR_DENIED, "this token belongs to tenant \"%s\" and reaches nothing of any other tenant", r->owner);
+		err_set(e, ERR_DENIED, "this token belongs to tenant \"%s\" and reaches nothing of any other tenant",
+			r->owner);
 		return err_hint(e, "use \"%s\" in the path, or the token of the tenant that you mean", r->owner);
 	}
 	return ERR_OK;
@@ -119,8 +123,10 @@ enum err_code auth_host(const struct req *r, struct err *e)
 		return ERR_OK;
 	const char *h = req_header(r, "Host");
 	if (h && !host_is_loopback(h, host_length(h))) {
-		err_set(e, ERR_DENIED, "the request is addressed to host \"%.100s\", but this server listens on loopback only", h);
-		return err_hint(e, "use %s; a page of another site must not reach it under a name of its own", r->api->url);
+		err_set(e, ERR_DENIED,
+			"the request is addressed to host \"%.100s\", but this server listens on loopback only", h);
+		return err_hint(e, "use %s; a page of another site must not reach it under a name of its own",
+				r->api->url);
 	}
 	const char *origin = req_header(r, "Origin");
 	if (origin && r->api->o.no_auth && strcmp(r->method, "GET") != 0) {

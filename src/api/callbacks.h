@@ -9,6 +9,6 @@ enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const char *ur
 			   const char *version, const char *data, size_t *size, void **con);
 void on_completed(void *cls, struct MHD_Connection *mhd, void **con, enum MHD_RequestTerminationCode why);
 void on_connection(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode what);
-void *watch_connections(void *cls);    /* a thread */
+void *watch_connections(void *cls); /* a thread */
 
 #endif

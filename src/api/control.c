@@ -32,7 +32,8 @@ static enum MHD_Result answer(struct MHD_Connection *mhd, struct call *k, const 
 	} else {
 		code = internal_call(a->o.catalog, path, (struct span){buf_cstr(&k->body), k->body.n}, &k->answer, &e);
 	}
-	struct MHD_Response *r = MHD_create_response_from_buffer(k->answer.n, (void *)buf_cstr(&k->answer), MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *r =
+	    MHD_create_response_from_buffer(k->answer.n, (void *)buf_cstr(&k->answer), MHD_RESPMEM_MUST_COPY);
 	if (!r)
 		return MHD_NO;
 	MHD_add_response_header(r, "Content-Type", "application/json");
@@ -79,15 +80,16 @@ enum err_code control_start(struct api *a, struct err *e)
 	int fd;
 	snprintf(a->socket_path, sizeof a->socket_path, "%s/control.sock", a->o.data);
 	if (strlen(a->o.data) + strlen("/control.sock") >= sizeof a->socket_path)
-		return err_set(e, ERR_CONFIG, "the data directory's path \"%s\" is too long: a socket in it may have %zu bytes", a->o.data,
-			       sizeof a->socket_path - 1);
+		return err_set(e, ERR_CONFIG,
+			       "the data directory's path \"%s\" is too long: a socket in it may have %zu bytes",
+			       a->o.data, sizeof a->socket_path - 1);
 	enum err_code code = listen_unix(a->socket_path, &fd, e);
 	if (code)
 		return code;
 	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC;
-	a->control = MHD_start_daemon(flags, 0, NULL, NULL, on_call, a, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-				      CONTROL_CONNECTIONS, MHD_OPTION_THREAD_STACK_SIZE, (size_t)1 << 20,
-				      MHD_OPTION_NOTIFY_COMPLETED, on_call_done, NULL, MHD_OPTION_END);
+	a->control = MHD_start_daemon(flags, 0, NULL, NULL, on_call, a, MHD_OPTION_LISTEN_SOCKET, fd,
+				      MHD_OPTION_CONNECTION_LIMIT, CONTROL_CONNECTIONS, MHD_OPTION_THREAD_STACK_SIZE,
+				      (size_t)1 << 20, MHD_OPTION_NOTIFY_COMPLETED, on_call_done, NULL, MHD_OPTION_END);
 	if (a->control)
 		return ERR_OK;
 	close(fd);

@@ -52,8 +52,8 @@ enum err_code documents_of(struct req *r, const char *tenant, struct catalog_ten
 	documents_parse(span_str(ret_t->data_file), span_str(ret_t->agreement), &r->arena, &p, ret);
 	if (ret->data_file && ret->agreement)
 		return ERR_OK;
-	err_set(e, ERR_INTERNAL, "the documents of tenant \"%s\" in the ledger can no longer be read (%u errors)", tenant,
-		p.errors);
+	err_set(e, ERR_INTERNAL, "the documents of tenant \"%s\" in the ledger can no longer be read (%u errors)",
+		tenant, p.errors);
 	r->problems = arena_alloc(&r->arena, sizeof p);
 	if (r->problems)
 		*r->problems = p;

@@ -18,8 +18,9 @@ static enum err_code states_of(const struct req *r, unsigned *ret, struct err *e
 		snprintf(name, sizeof name, "%.*s", (int)(n < 31 ? n : 31), s);
 		if (!file_state_find(name, &state)) {
 			err_set(e, ERR_INVALID, "state \"%s\" is not known", name);
-			return err_hint(e, "allowed: received, staged, assigned, processed, checked, delivered, expired, refused, "
-					   "failed, deleted; several with commas");
+			return err_hint(
+			    e, "allowed: received, staged, assigned, processed, checked, delivered, expired, refused, "
+			       "failed, deleted; several with commas");
 		}
 		mask |= 1u << state;
 		s += n + (s[n] == ',');
@@ -81,7 +82,8 @@ enum err_code api_files(struct req *r, struct err *e)
 {
 	const char *tenant = req_query(r, "tenant");
 	if (tenant && !auth_may_see(r, tenant))
-		return err_set(e, ERR_DENIED, "this token belongs to tenant \"%s\" and reaches nothing of any other tenant", r->owner);
+		return err_set(e, ERR_DENIED,
+			       "this token belongs to tenant \"%s\" and reaches nothing of any other tenant", r->owner);
 	return list(r, tenant ? tenant : r->owner[0] ? r->owner : NULL, 0, e);
 }
 
@@ -150,17 +152,20 @@ enum err_code api_file_delete(struct req *r, struct err *e)
 		return code;
 	if (f.state != FILE_DELETED) {
 		unsigned from = 1u << FILE_RECEIVED | 1u << FILE_STAGED | 1u << FILE_REFUSED | 1u << FILE_FAILED;
-		code = catalog_file_move(r->api->o.catalog, f.id, from, FILE_DELETED, 0, "deleted by its owner before a run", e);
+		code = catalog_file_move(r->api->o.catalog, f.id, from, FILE_DELETED, 0,
+					 "deleted by its owner before a run", e);
 		if (code == ERR_CONFLICT) {
-			err_set(e, ERR_CONFLICT, "file f%" PRId64 " \"%s\" is %s; only a file that no run has taken can be deleted", f.id,
-				f.name, file_state_name(f.state));
+			err_set(e, ERR_CONFLICT,
+				"file f%" PRId64 " \"%s\" is %s; only a file that no run has taken can be deleted",
+				f.id, f.name, file_state_name(f.state));
 			return err_hint(e, "data_retention_period_days of the service agreement erases it in time");
 		}
 		if (code)
 			return code;
 		if (r->api->o.manager && (code = manager_unstage(r->api->o.manager, &f, e)))
 			return code;
-		log_info("file deleted", LF("tenant", "%s", f.tenant), LF("file_id", "f%" PRId64, f.id), LF("file", "%s", f.name));
+		log_info("file deleted", LF("tenant", "%s", f.tenant), LF("file_id", "f%" PRId64, f.id),
+			 LF("file", "%s", f.name));
 		code = catalog_file_get(r->api->o.catalog, f.id, &r->arena, &f, e);
 	}
 	if (!code)

@@ -16,8 +16,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define SPACE_STEP (16u << 20)     /* look at the free space every so many bytes */
-#define WRITEBACK_STEP (8u << 20)  /* start writing to the device early, so that the fsync at the end is short */
+#define SPACE_STEP (16u << 20)	  /* look at the free space every so many bytes */
+#define WRITEBACK_STEP (8u << 20) /* start writing to the device early, so that the fsync at the end is short */
 
 static enum err_code space_check(struct incoming *in, uint64_t need, struct err *e)
 {
@@ -29,8 +29,8 @@ static enum err_code space_check(struct incoming *in, uint64_t need, struct err 
 	uint64_t keep = api_min_free(in->api, (uint64_t)v.f_blocks * v.f_frsize);
 	if (free_bytes >= keep && free_bytes - keep >= need)
 		return ERR_OK;
-	err_set(e, ERR_NOSPACE, "no room for \"%s\": %" PRIu64 " MiB are free, %" PRIu64 " MiB must stay free", in->name,
-		free_bytes >> 20, keep >> 20);
+	err_set(e, ERR_NOSPACE, "no room for \"%s\": %" PRIu64 " MiB are free, %" PRIu64 " MiB must stay free",
+		in->name, free_bytes >> 20, keep >> 20);
 	err_hint(e, "free space on the platform's disk, or lower upload.min_free; then send the file again");
 	if (e)
 		e->retriable = true;
@@ -191,7 +191,8 @@ enum err_code incoming_commit(struct incoming *in, struct arena *a, enum receive
 	enum receive_result what;
 	if (fault_hit("upload.commit.before"))
 		return err_sys(e, EIO, "record \"%s\"", in->name);
-	enum err_code code = catalog_file_receive(in->api->o.catalog, in->tenant, in->name, in->size, in->hex, a, &what, &f, e);
+	enum err_code code =
+	    catalog_file_receive(in->api->o.catalog, in->tenant, in->name, in->size, in->hex, a, &what, &f, e);
 	if (code)
 		return code;
 	(void)fault_hit("upload.commit.after"); /* for kills and delays */

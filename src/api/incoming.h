@@ -23,8 +23,8 @@ struct api;
 
 struct incoming {
 	struct api *api;
-	const char *tenant, *name;   /* of the caller, must outlive it */
-	char *dir, *path;            /* heap */
+	const char *tenant, *name; /* of the caller, must outlive it */
+	char *dir, *path;	   /* heap */
 	int fd;
 	bool sealed;
 	struct sha256 sha;
@@ -33,7 +33,7 @@ struct incoming {
 	uint64_t size, flushed, checked_free;
 	size_t nbuf;
 	char *buf;
-	struct incoming *next;       /* for lists of the caller */
+	struct incoming *next; /* for lists of the caller */
 };
 
 /* expected: bytes announced, 0 unknown; ERR_NOSPACE when they would eat into the space that must stay free. */

@@ -9,7 +9,7 @@
 #define CALL_MEMORY ((size_t)128 << 20)
 
 struct question {
-	struct catalog *c;           /* guarded: acts for the caller's tenant and epoch only */
+	struct catalog *c; /* guarded: acts for the caller's tenant and epoch only */
 	const struct json *body;
 	struct arena *a;
 	struct jsonw *w;
@@ -37,9 +37,9 @@ static enum err_code q_outputs(struct question *q, struct err *e)
 {
 	struct catalog_output *o;
 	size_t n;
-	enum err_code code = catalog_outputs(q->c, json_get_str(q->body, "tenant", ""),
-					     (unsigned)json_get_int(q->body, "states", 0), json_get_int(q->body, "run", 0),
-					     (size_t)json_get_int(q->body, "limit", 0), q->a, &o, &n, e);
+	enum err_code code = catalog_outputs(
+	    q->c, json_get_str(q->body, "tenant", ""), (unsigned)json_get_int(q->body, "states", 0),
+	    json_get_int(q->body, "run", 0), (size_t)json_get_int(q->body, "limit", 0), q->a, &o, &n, e);
 	if (code)
 		return code;
 	jsonw_begin(q->w, '{');
@@ -55,9 +55,9 @@ static enum err_code q_outputs(struct question *q, struct err *e)
 static enum err_code q_output_versions(struct question *q, struct err *e)
 {
 	int64_t base;
-	enum err_code code = catalog_output_versions(q->c, json_get_int(q->body, "id", 0),
-						     json_get_str(q->body, "table", ""), json_get_int(q->body, "rows", 0),
-						     &base, e);
+	enum err_code code =
+	    catalog_output_versions(q->c, json_get_int(q->body, "id", 0), json_get_str(q->body, "table", ""),
+				    json_get_int(q->body, "rows", 0), &base, e);
 	if (code)
 		return code;
 	jsonw_begin(q->w, '{');
@@ -125,8 +125,8 @@ static enum err_code q_job_end(struct question *q, struct err *e)
 	const char *result = wire_get_text(q->body, "result", q->a);
 	if (!result)
 		return err_oom(e);
-	return done(q, catalog_job_end(q->c, json_get_int(q->body, "id", 0), json_get_bool(q->body, "ok", false), result,
-				       e));
+	return done(
+	    q, catalog_job_end(q->c, json_get_int(q->body, "id", 0), json_get_bool(q->body, "ok", false), result, e));
 }
 
 static enum err_code q_sync(struct question *q, struct err *e)
@@ -138,17 +138,17 @@ static const struct {
 	const char *name;
 	enum err_code (*answer)(struct question *q, struct err *e);
 } calls[] = {
-	{"tenant_get", q_tenant_get},
-	{"output_get", q_output_get},
-	{"outputs", q_outputs},
-	{"output_versions", q_output_versions},
-	{"output_checked", q_output_checked},
-	{"delivery", q_delivery},
-	{"output_done", q_output_done},
-	{"output_replayed", q_output_replayed},
-	{"job_next", q_job_next},
-	{"job_end", q_job_end},
-	{"sync", q_sync},
+    {"tenant_get", q_tenant_get},
+    {"output_get", q_output_get},
+    {"outputs", q_outputs},
+    {"output_versions", q_output_versions},
+    {"output_checked", q_output_checked},
+    {"delivery", q_delivery},
+    {"output_done", q_output_done},
+    {"output_replayed", q_output_replayed},
+    {"job_next", q_job_next},
+    {"job_end", q_job_end},
+    {"sync", q_sync},
 };
 
 static enum err_code answer_call(struct catalog *c, const char *name, const struct json *body, struct arena *a,

@@ -77,7 +77,8 @@ static enum err_code replay_params(struct req *r, struct jsonw *w, struct err *e
 			jsonw_kbool(w, "dry_run", v->b);
 		} else if (v->type != JN_NULL) {
 			err_set(e, ERR_INVALID, "member \"%.40s\" is not known or has the wrong type", v->key.p);
-			return err_hint(e, "allowed: {\"rule\": \"type\", \"field\": \"ONUID\", \"output\": \"o3\", \"dry_run\": true}");
+			return err_hint(e, "allowed: {\"rule\": \"type\", \"field\": \"ONUID\", \"output\": \"o3\", "
+					   "\"dry_run\": true}");
 		}
 	}
 	jsonw_end(w, '}');

@@ -14,7 +14,8 @@
 
 #define BACKLOG 511
 
-static enum err_code resolve(const char *address, int port, struct sockaddr_storage *ret, socklen_t *ret_n, struct err *e)
+static enum err_code resolve(const char *address, int port, struct sockaddr_storage *ret, socklen_t *ret_n,
+			     struct err *e)
 {
 	char service[8];
 	snprintf(service, sizeof service, "%d", port);
@@ -72,7 +73,8 @@ static enum err_code split(const char *listen, int *port, char host[256], struct
 	char *end;
 	long value = strtol(colon + 1, &end, 10);
 	if (end == colon + 1 || *end || value < 0 || value > 65535)
-		return err_set(e, ERR_CONFIG, "api.listen is \"%s\": \"%s\" is no port (0 to 65535)", listen, colon + 1);
+		return err_set(e, ERR_CONFIG, "api.listen is \"%s\": \"%s\" is no port (0 to 65535)", listen,
+			       colon + 1);
 	*port = (int)value;
 	return ERR_OK;
 }
@@ -97,7 +99,9 @@ enum err_code listen_tcp(const char *text, int port, struct listener *ret, struc
 		if (sys != EADDRINUSE)
 			return err_sys(e, sys, "listen on %s port %d", address, port);
 		err_set(e, ERR_BUSY, "port %d of %s is taken by another program", port, address);
-		return err_hint(e, "stop that program (ss -ltnp shows it), or choose another: --set api.port=8091 (0: any free one)");
+		return err_hint(
+		    e,
+		    "stop that program (ss -ltnp shows it), or choose another: --set api.port=8091 (0: any free one)");
 	}
 	n = sizeof sa;
 	getsockname(fd, (struct sockaddr *)&sa, &n);
@@ -111,7 +115,8 @@ enum err_code listen_unix(const char *path, int *ret_fd, struct err *e)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof sa.sun_path) {
-		err_set(e, ERR_CONFIG, "the path \"%s\" is too long for a socket (%zu bytes at most)", path, sizeof sa.sun_path - 1);
+		err_set(e, ERR_CONFIG, "the path \"%s\" is too long for a socket (%zu bytes at most)", path,
+			sizeof sa.sun_path - 1);
 		return err_hint(e, "choose a data directory with a shorter path: --data DIR");
 	}
 	memcpy(sa.sun_path, path, strlen(path) + 1);
@@ -120,7 +125,8 @@ enum err_code listen_unix(const char *path, int *ret_fd, struct err *e)
 	if (fd < 0)
 		return err_sys(e, errno, "make a socket");
 	/* fchmod before bind decides the mode of the entry, so there is no moment with a wider one. */
-	if (fchmod(fd, 0600) || bind(fd, (struct sockaddr *)&sa, sizeof sa) || chmod(path, 0600) || listen(fd, BACKLOG)) {
+	if (fchmod(fd, 0600) || bind(fd, (struct sockaddr *)&sa, sizeof sa) || chmod(path, 0600) ||
+	    listen(fd, BACKLOG)) {
 		int sys = errno;
 		close(fd);
 		return err_sys(e, sys, "listen on \"%s\"", path);

@@ -9,7 +9,7 @@
 struct listener {
 	int fd;
 	bool loopback;
-	char url[128];       /* as bound; 0.0.0.0 is told as 127.0.0.1 */
+	char url[128]; /* as bound; 0.0.0.0 is told as 127.0.0.1 */
 };
 
 /* listen: a name or number, with or without a port behind it ("127.0.0.1:8090", "[::1]:0"), which then counts; port 0:

@@ -11,46 +11,68 @@
 
 #include <string.h>
 
-static const struct metric_def build_info = {"mysimbdp_build_info", METRIC_GAUGE, "Always 1; the version is a label.",
-					     {"version"}};
-static const struct metric_def start_time = {"mysimbdp_process_start_timestamp_seconds", METRIC_GAUGE,
-					     "When this server started.", {0}};
-static const struct metric_def file_state = {"mysimbdp_file_state", METRIC_GAUGE, "Files by state, from the ledger.",
-					     {"tenant", "state"}};
-static const struct metric_def received_events = {"mysimbdp_component_received_events_total", METRIC_COUNTER,
-						  "Records that a component was given, from the ledger.", {"tenant", "component"}};
-static const struct metric_def sent_events = {"mysimbdp_component_sent_events_total", METRIC_COUNTER,
-					      "Records that a component passed on, from the ledger.", {"tenant", "component"}};
+static const struct metric_def build_info = {
+    "mysimbdp_build_info", METRIC_GAUGE, "Always 1; the version is a label.", {"version"}};
+static const struct metric_def start_time = {
+    "mysimbdp_process_start_timestamp_seconds", METRIC_GAUGE, "When this server started.", {0}};
+static const struct metric_def file_state = {
+    "mysimbdp_file_state", METRIC_GAUGE, "Files by state, from the ledger.", {"tenant", "state"}};
+static const struct metric_def received_events = {"mysimbdp_component_received_events_total",
+						  METRIC_COUNTER,
+						  "Records that a component was given, from the ledger.",
+						  {"tenant", "component"}};
+static const struct metric_def sent_events = {"mysimbdp_component_sent_events_total",
+					      METRIC_COUNTER,
+					      "Records that a component passed on, from the ledger.",
+					      {"tenant", "component"}};
 static const struct metric_def discarded_events = {
-	"mysimbdp_component_discarded_events_total", METRIC_COUNTER,
-	"Records that a component did not pass on; intentional: a rule said so. All of them are in quarantine.",
-	{"tenant", "component", "intentional"}};
-static const struct metric_def rows_quarantined = {"mysimbdp_rows_quarantined_total", METRIC_COUNTER,
-						   "Records that went into quarantine, from the ledger.", {"tenant"}};
-static const struct metric_def rows_replayed = {"mysimbdp_rows_replayed_total", METRIC_COUNTER,
-						"Records that came out of quarantine and were delivered.", {"tenant"}};
-static const struct metric_def oldest_age = {"mysimbdp_oldest_unprocessed_file_age_seconds", METRIC_GAUGE,
-					     "Age of the oldest file that is not delivered yet; 0 when there is none.", {"tenant"}};
-static const struct metric_def backlog = {"mysimbdp_backlog_bytes", METRIC_GAUGE,
-					  "Bytes of files that are not delivered yet.", {"tenant"}};
-static const struct metric_def outputs_waiting = {"mysimbdp_outputs_waiting", METRIC_GAUGE,
-						  "Files between the app and the store.", {"tenant"}};
-static const struct metric_def imbalance = {"mysimbdp_ledger_imbalance_rows", METRIC_GAUGE,
-					    "Records that the ledger can't account for; anything but 0 is an alert.", {"tenant"}};
-static const struct metric_def tenant_paused = {"mysimbdp_tenant_paused", METRIC_GAUGE, "1 while no runs are started.",
+    "mysimbdp_component_discarded_events_total",
+    METRIC_COUNTER,
+    "Records that a component did not pass on; intentional: a rule said so. All of them are in quarantine.",
+    {"tenant", "component", "intentional"}};
+static const struct metric_def rows_quarantined = {"mysimbdp_rows_quarantined_total",
+						   METRIC_COUNTER,
+						   "Records that went into quarantine, from the ledger.",
+						   {"tenant"}};
+static const struct metric_def rows_replayed = {"mysimbdp_rows_replayed_total",
+						METRIC_COUNTER,
+						"Records that came out of quarantine and were delivered.",
 						{"tenant"}};
+static const struct metric_def oldest_age = {"mysimbdp_oldest_unprocessed_file_age_seconds",
+					     METRIC_GAUGE,
+					     "Age of the oldest file that is not delivered yet; 0 when there is none.",
+					     {"tenant"}};
+static const struct metric_def backlog = {
+    "mysimbdp_backlog_bytes", METRIC_GAUGE, "Bytes of files that are not delivered yet.", {"tenant"}};
+static const struct metric_def outputs_waiting = {
+    "mysimbdp_outputs_waiting", METRIC_GAUGE, "Files between the app and the store.", {"tenant"}};
+static const struct metric_def imbalance = {"mysimbdp_ledger_imbalance_rows",
+					    METRIC_GAUGE,
+					    "Records that the ledger can't account for; anything but 0 is an alert.",
+					    {"tenant"}};
+static const struct metric_def tenant_paused = {
+    "mysimbdp_tenant_paused", METRIC_GAUGE, "1 while no runs are started.", {"tenant"}};
 
-static const struct metric_def http_requests = {"mysimbdp_http_requests_total", METRIC_COUNTER,
-						"Requests answered since the start.", {"method", "route", "status"}};
+static const struct metric_def http_requests = {"mysimbdp_http_requests_total",
+						METRIC_COUNTER,
+						"Requests answered since the start.",
+						{"method", "route", "status"}};
 static const double seconds[] = {0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60, 0};
-static const struct metric_def http_seconds = {"mysimbdp_http_request_duration_seconds", METRIC_HISTOGRAM,
-					       "From the request line to the answer.", {"route"}, seconds};
-static const struct metric_def uploads = {"mysimbdp_uploads_total", METRIC_COUNTER,
+static const struct metric_def http_seconds = {"mysimbdp_http_request_duration_seconds",
+					       METRIC_HISTOGRAM,
+					       "From the request line to the answer.",
+					       {"route"},
+					       seconds};
+static const struct metric_def uploads = {"mysimbdp_uploads_total",
+					  METRIC_COUNTER,
 					  "Files sent since the start, by result: new, repeat, or the error's name.",
 					  {"tenant", "result"}};
-static const struct metric_def upload_bytes = {"mysimbdp_component_received_event_bytes_total", METRIC_COUNTER,
-					       "Bytes taken since the start.", {"tenant", "component"}};
-static const struct metric_def component_errors = {"mysimbdp_component_errors_total", METRIC_COUNTER,
+static const struct metric_def upload_bytes = {"mysimbdp_component_received_event_bytes_total",
+					       METRIC_COUNTER,
+					       "Bytes taken since the start.",
+					       {"tenant", "component"}};
+static const struct metric_def component_errors = {"mysimbdp_component_errors_total",
+						   METRIC_COUNTER,
 						   "Requests that failed by a fault of ours since the start.",
 						   {"component", "reason"}};
 static const struct metric_def uploads_active = {"mysimbdp_uploads_active", METRIC_GAUGE, "Uploads under way.", {0}};

@@ -18,7 +18,8 @@ enum err_code multipart_boundary(const char *content_type, struct arena *a, cons
 	for (size_t i = 0; good && i < n; i++)
 		good = b[i] >= 0x20 && b[i] < 0x7f;
 	if (!good) {
-		err_set(e, ERR_INVALID, "the Content-Type multipart/form-data has no usable boundary (1 to 70 characters)");
+		err_set(e, ERR_INVALID,
+			"the Content-Type multipart/form-data has no usable boundary (1 to 70 characters)");
 		return err_hint(e, "let the client write that header: curl -F file=@NAME");
 	}
 	*ret = b;
@@ -34,7 +35,7 @@ void multipart_init(struct multipart *m, const char *boundary, const struct mult
 	memcpy(m->delimiter, "\r\n--", 4);
 	memcpy(m->delimiter + 4, boundary, n);
 	m->ndelimiter = n + 4;
-	m->matched = 2;         /* the first delimiter may begin the body: as if a CR LF had gone before */
+	m->matched = 2; /* the first delimiter may begin the body: as if a CR LF had gone before */
 	m->nhead = m->preamble = 0;
 	m->parts = 0;
 	arena_init(&m->arena, 256 << 10);

@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define MULTIPART_BOUNDARY_MAX 70       /* RFC 2046, 5.1.1 */
+#define MULTIPART_BOUNDARY_MAX 70 /* RFC 2046, 5.1.1 */
 #define MULTIPART_HEAD_MAX (16u << 10)
 #define MULTIPART_PREAMBLE_MAX (64u << 10)
 
@@ -32,11 +32,11 @@ struct multipart {
 	const struct multipart_events *events;
 	void *ctx;
 	enum multipart_state state;
-	char delimiter[MULTIPART_BOUNDARY_MAX + 5];   /* CR LF - - boundary */
+	char delimiter[MULTIPART_BOUNDARY_MAX + 5]; /* CR LF - - boundary */
 	size_t ndelimiter, matched;
 	size_t nhead, preamble;
 	uint32_t parts;
-	struct arena arena;                           /* of one part's head */
+	struct arena arena; /* of one part's head */
 	char head[MULTIPART_HEAD_MAX];
 };
 

@@ -85,7 +85,7 @@ static bool is_token(char c)
 
 struct param {
 	struct span name;
-	const char *value;      /* decoded quotes; NULL at the end */
+	const char *value; /* decoded quotes; NULL at the end */
 	bool quoted;
 };
 

@@ -25,7 +25,7 @@ static void write_answers(struct jsonw *w, const char *text, bool binary)
 		jsonw_key(w, "content");
 		jsonw_begin(w, '{');
 		jsonw_key(w, problem ? "application/problem+json" : binary ? "text/plain" : "application/json");
-		jsonw_raw(w, problem ? SPAN_LIT("{\"schema\": {\"$ref\": \"#/components/schemas/Problem\"}}")
+		jsonw_raw(w, problem  ? SPAN_LIT("{\"schema\": {\"$ref\": \"#/components/schemas/Problem\"}}")
 			     : binary ? SPAN_LIT("{\"schema\": {\"type\": \"string\"}}")
 				      : SPAN_LIT("{\"schema\": {\"type\": \"object\"}}"));
 		jsonw_end(w, '}');
@@ -34,8 +34,10 @@ static void write_answers(struct jsonw *w, const char *text, bool binary)
 		p += strspn(p, "; ");
 	}
 	jsonw_key(w, "default");
-	jsonw_raw(w, SPAN_LIT("{\"description\": \"any other problem\", \"content\": {\"application/problem+json\": {\"schema\": "
-			      "{\"$ref\": \"#/components/schemas/Problem\"}}}}"));
+	jsonw_raw(
+	    w, SPAN_LIT(
+		   "{\"description\": \"any other problem\", \"content\": {\"application/problem+json\": {\"schema\": "
+		   "{\"$ref\": \"#/components/schemas/Problem\"}}}}"));
 	jsonw_end(w, '}');
 }
 
@@ -67,9 +69,10 @@ static void write_params(struct jsonw *w, const struct route *rt)
 static void write_body(struct jsonw *w, const struct route *rt)
 {
 	static const char form[] =
-		"{\"required\": true, \"content\": {\"multipart/form-data\": {\"schema\": {\"type\": \"object\", \"properties\": "
-		"{\"file\": {\"type\": \"array\", \"items\": {\"type\": \"string\", \"format\": \"binary\"}}}}}, "
-		"\"application/octet-stream\": {\"schema\": {\"type\": \"string\", \"format\": \"binary\"}}}}";
+	    "{\"required\": true, \"content\": {\"multipart/form-data\": {\"schema\": {\"type\": \"object\", "
+	    "\"properties\": "
+	    "{\"file\": {\"type\": \"array\", \"items\": {\"type\": \"string\", \"format\": \"binary\"}}}}}, "
+	    "\"application/octet-stream\": {\"schema\": {\"type\": \"string\", \"format\": \"binary\"}}}}";
 	static const char json[] = "{\"content\": {\"application/json\": {\"schema\": {\"type\": \"object\"}}}}";
 	if (rt->body == BODY_NONE)
 		return;
@@ -124,12 +127,14 @@ static void write_paths(struct jsonw *w)
 enum err_code api_openapi(struct req *r, struct err *e)
 {
 	static const char components[] =
-		"{\"securitySchemes\": {\"token\": {\"type\": \"http\", \"scheme\": \"bearer\"}}, \"schemas\": {\"Problem\": "
-		"{\"type\": \"object\", \"description\": \"RFC 9457\", \"required\": [\"type\", \"title\", \"status\", "
-		"\"detail\"], \"properties\": {\"type\": {\"type\": \"string\"}, \"title\": {\"type\": \"string\"}, "
-		"\"status\": {\"type\": \"integer\"}, \"detail\": {\"type\": \"string\"}, \"instance\": {\"type\": \"string\"}, "
-		"\"hint\": {\"type\": \"string\"}, \"code\": {\"type\": \"string\"}, \"request\": {\"type\": \"string\"}, "
-		"\"problems\": {\"type\": \"array\", \"items\": {\"type\": \"object\"}}}}}}";
+	    "{\"securitySchemes\": {\"token\": {\"type\": \"http\", \"scheme\": \"bearer\"}}, \"schemas\": "
+	    "{\"Problem\": "
+	    "{\"type\": \"object\", \"description\": \"RFC 9457\", \"required\": [\"type\", \"title\", \"status\", "
+	    "\"detail\"], \"properties\": {\"type\": {\"type\": \"string\"}, \"title\": {\"type\": \"string\"}, "
+	    "\"status\": {\"type\": \"integer\"}, \"detail\": {\"type\": \"string\"}, \"instance\": {\"type\": "
+	    "\"string\"}, "
+	    "\"hint\": {\"type\": \"string\"}, \"code\": {\"type\": \"string\"}, \"request\": {\"type\": \"string\"}, "
+	    "\"problems\": {\"type\": \"array\", \"items\": {\"type\": \"object\"}}}}}}";
 	(void)e;
 	struct jsonw *w = &r->w;
 	jsonw_begin(w, '{');
@@ -138,7 +143,8 @@ enum err_code api_openapi(struct req *r, struct err *e)
 	jsonw_begin(w, '{');
 	jsonw_kstr(w, "title", "mysimbdp");
 	jsonw_kstr(w, "version", MYSIMBDP_VERSION);
-	jsonw_kstr(w, "description", "Uploads, files, tenants, runs and quarantine of a multi-tenant ingestion platform.");
+	jsonw_kstr(w, "description",
+		   "Uploads, files, tenants, runs and quarantine of a multi-tenant ingestion platform.");
 	jsonw_end(w, '}');
 	jsonw_key(w, "servers");
 	jsonw_begin(w, '[');

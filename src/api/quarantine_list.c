@@ -32,8 +32,10 @@ static void write_entry(struct jsonw *w, const struct quarantine_entry *q)
 
 static enum err_code write_all(struct req *r, struct quarantine *q, struct err *e)
 {
-	struct quarantine_filter f = {.file = req_query(r, "file"), .rule = req_query(r, "rule"),
-				      .field = req_query(r, "field"), .state = req_query(r, "state")};
+	struct quarantine_filter f = {.file = req_query(r, "file"),
+				      .rule = req_query(r, "rule"),
+				      .field = req_query(r, "field"),
+				      .state = req_query(r, "state")};
 	const char *output = req_query(r, "output");
 	if (output && !id_parse(output, 'o', &f.output))
 		return err_set(e, ERR_INVALID, "output \"%.40s\" is no id; they look like o12", output);
@@ -78,7 +80,8 @@ enum err_code api_quarantine(struct req *r, struct err *e)
 		return err_hint(e, "add ?tenant=ID");
 	}
 	if (!auth_may_see(r, tenant))
-		return err_set(e, ERR_DENIED, "this token belongs to tenant \"%s\" and reaches nothing of any other tenant", r->owner);
+		return err_set(e, ERR_DENIED,
+			       "this token belongs to tenant \"%s\" and reaches nothing of any other tenant", r->owner);
 	struct catalog_tenant t;
 	enum err_code code = tenant_find(r, tenant, &t, e);
 	if (code)

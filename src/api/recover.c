@@ -45,13 +45,15 @@ static enum err_code complete(struct api *api, const struct catalog_file *f, str
 	if (!ready) {
 		if (f->state != FILE_RECEIVED)
 			return ERR_OK; /* the manager's to judge */
-		log_error("a received file is not on disk", LF("tenant", "%s", f->tenant), LF("file_id", "f%" PRId64, f->id));
+		log_error("a received file is not on disk", LF("tenant", "%s", f->tenant),
+			  LF("file_id", "f%" PRId64, f->id));
 		return catalog_file_move(api->o.catalog, f->id, 1u << FILE_RECEIVED, FILE_FAILED, 0,
 					 "its content is not on disk; upload it again", e);
 	}
 	if (rename(ready, path))
 		return err_sys(e, errno, "give file f%" PRId64 " its place", f->id);
-	log_info("an upload was completed after a crash", LF("tenant", "%s", f->tenant), LF("file_id", "f%" PRId64, f->id));
+	log_info("an upload was completed after a crash", LF("tenant", "%s", f->tenant),
+		 LF("file_id", "f%" PRId64, f->id));
 	return dir_sync_parent(path, e);
 }
 
@@ -69,10 +71,10 @@ static void clean(const char *dir)
 static enum err_code recover_tenant(struct api *api, const char *tenant, struct arena *a, struct err *e)
 {
 	struct catalog_file_filter filter = {
-		.tenant = tenant,
-		.states = 1u << FILE_RECEIVED | 1u << FILE_STAGED | 1u << FILE_ASSIGNED,
-		.limit = 1000,
-		.oldest_first = true,
+	    .tenant = tenant,
+	    .states = 1u << FILE_RECEIVED | 1u << FILE_STAGED | 1u << FILE_ASSIGNED,
+	    .limit = 1000,
+	    .oldest_first = true,
 	};
 	enum err_code code;
 	size_t n;

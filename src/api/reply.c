@@ -26,25 +26,44 @@
 static const char *status_text(int status)
 {
 	switch (status) {
-	case 200: return "OK";
-	case 201: return "Created";
-	case 202: return "Accepted";
-	case 204: return "No Content";
-	case 207: return "Multi-Status";
-	case 400: return "Bad Request";
-	case 401: return "Unauthorized";
-	case 403: return "Forbidden";
-	case 404: return "Not Found";
-	case 405: return "Method Not Allowed";
-	case 408: return "Request Timeout";
-	case 409: return "Conflict";
-	case 413: return "Content Too Large";
-	case 415: return "Unsupported Media Type";
-	case 422: return "Unprocessable Content";
-	case 429: return "Too Many Requests";
-	case 503: return "Service Unavailable";
-	case 507: return "Insufficient Storage";
-	default: return status < 500 ? "Error" : "Internal Server Error";
+	case 200:
+		return "OK";
+	case 201:
+		return "Created";
+	case 202:
+		return "Accepted";
+	case 204:
+		return "No Content";
+	case 207:
+		return "Multi-Status";
+	case 400:
+		return "Bad Request";
+	case 401:
+		return "Unauthorized";
+	case 403:
+		return "Forbidden";
+	case 404:
+		return "Not Found";
+	case 405:
+		return "Method Not Allowed";
+	case 408:
+		return "Request Timeout";
+	case 409:
+		return "Conflict";
+	case 413:
+		return "Content Too Large";
+	case 415:
+		return "Unsupported Media Type";
+	case 422:
+		return "Unprocessable Content";
+	case 429:
+		return "Too Many Requests";
+	case 503:
+		return "Service Unavailable";
+	case 507:
+		return "Insufficient Storage";
+	default:
+		return status < 500 ? "Error" : "Internal Server Error";
 	}
 }
 
@@ -86,7 +105,8 @@ static void finish_body(struct req *r)
 		buf_char(&r->out, '\n');
 	if (r->out.failed) {
 		buf_clear(&r->out);
-		buf_str(&r->out, "{\"title\": \"Over a limit\", \"status\": 500, \"detail\": \"the answer is too big\"}\n");
+		buf_str(&r->out,
+			"{\"title\": \"Over a limit\", \"status\": 500, \"detail\": \"the answer is too big\"}\n");
 		r->status = 500;
 		r->content_type = "application/problem+json";
 	}
@@ -96,7 +116,7 @@ enum MHD_Result reply_queue(struct req *r)
 {
 	finish_body(r);
 	struct MHD_Response *resp =
-		MHD_create_response_from_buffer(r->out.n, (void *)buf_cstr(&r->out), MHD_RESPMEM_MUST_COPY);
+	    MHD_create_response_from_buffer(r->out.n, (void *)buf_cstr(&r->out), MHD_RESPMEM_MUST_COPY);
 	if (!resp)
 		return MHD_NO;
 	each_header(r, add_mhd, resp);

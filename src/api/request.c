@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REQUEST_MEMORY (64u << 20)     /* listings of a thousand rows with long texts stay far below */
+#define REQUEST_MEMORY (64u << 20) /* listings of a thousand rows with long texts stay far below */
 #define URI_MAX 8192
 
 struct req *req_new(struct api *a, const char *uri)
@@ -105,7 +105,8 @@ enum err_code req_page(const struct req *r, char letter, size_t *ret_limit, int6
 	s = req_query(r, "cursor");
 	if (s && *s && !id_parse(s, letter, &before)) {
 		err_set(e, ERR_INVALID, "cursor \"%.40s\" is not one of ours", s);
-		return err_hint(e, "pass on the \"next\" of the page before, or leave the cursor out to start at the top");
+		return err_hint(e,
+				"pass on the \"next\" of the page before, or leave the cursor out to start at the top");
 	}
 	*ret_limit = (size_t)limit;
 	*ret_before = before;

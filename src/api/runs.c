@@ -12,7 +12,8 @@ enum err_code api_runs(struct req *r, struct err *e)
 {
 	const char *tenant = req_query(r, "tenant");
 	if (tenant && !auth_may_see(r, tenant))
-		return err_set(e, ERR_DENIED, "this token belongs to tenant \"%s\" and reaches nothing of any other tenant", r->owner);
+		return err_set(e, ERR_DENIED,
+			       "this token belongs to tenant \"%s\" and reaches nothing of any other tenant", r->owner);
 	if (!tenant && r->owner[0])
 		tenant = r->owner;
 	size_t limit, n;
@@ -57,7 +58,8 @@ enum err_code api_run_get(struct req *r, struct err *e)
 	if (!code)
 		code = catalog_run_files(r->api->o.catalog, run.id, &r->arena, &files, &nfiles, e);
 	if (!code)
-		code = catalog_outputs(r->api->o.catalog, run.tenant, 0, run.id, 1000, &r->arena, &outputs, &noutputs, e);
+		code =
+		    catalog_outputs(r->api->o.catalog, run.tenant, 0, run.id, 1000, &r->arena, &outputs, &noutputs, e);
 	if (code)
 		return code;
 	struct jsonw *w = &r->w;
@@ -89,7 +91,8 @@ enum err_code api_run_output(struct req *r, struct err *e)
 		return err_oom(e);
 	code = file_read(path, RUN_OUTPUT_MAX, &r->arena, &text, e);
 	if (code == ERR_NOT_FOUND) {
-		err_set(e, ERR_NOT_FOUND, "run r%" PRId64 " has no output: it was %s", run.id, run_state_name(run.state));
+		err_set(e, ERR_NOT_FOUND, "run r%" PRId64 " has no output: it was %s", run.id,
+			run_state_name(run.state));
 		return code;
 	}
 	if (code)

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define IGNORED_BODY_MAX (64u << 10)  /* of requests that need none */
+#define IGNORED_BODY_MAX (64u << 10) /* of requests that need none */
 
 static struct conn *conn_of(struct MHD_Connection *mhd)
 {
@@ -81,7 +81,8 @@ static void fail(struct req *r, const struct err *e)
 			4);
 	else
 		log_debug("request refused", LF("request", "%s", r->id), LF("method", "%s", r->method),
-			  LF("path", "%s", r->path ? r->path : ""), LF("status", "%d", r->status), LF("detail", "%s", e->msg));
+			  LF("path", "%s", r->path ? r->path : ""), LF("status", "%d", r->status),
+			  LF("detail", "%s", e->msg));
 }
 
 static enum MHD_Result first_call(struct req *r, const char *method)
@@ -145,7 +146,8 @@ void on_completed(void *cls, struct MHD_Connection *mhd, void **con, enum MHD_Re
 	(void)cls;
 	struct conn *c = conn_of(mhd);
 	if (r) {
-		if (!r->answered && why != MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN && why != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+		if (!r->answered && why != MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN &&
+		    why != MHD_REQUEST_TERMINATED_COMPLETED_OK)
 			cut(r, why);
 		count_request(r);
 		req_free(r);

@@ -23,18 +23,18 @@
 
 #define PATH_PARAMS_MAX 2
 #define QUERY_MAX 16
-#define BODY_JSON_MAX (2u << 20)     /* both documents of a tenant, generously */
+#define BODY_JSON_MAX (2u << 20) /* both documents of a tenant, generously */
 #define ANSWER_MAX (64u << 20)
-#define UPLOADS_MAX 1024             /* of upload.max_parallel */
+#define UPLOADS_MAX 1024 /* of upload.max_parallel */
 
 struct req;
 struct upload;
 
 enum access {
-	ACCESS_OPEN,        /* anybody */
-	ACCESS_METRICS,     /* anybody, unless api.open_metrics is off */
-	ACCESS_TOKEN,       /* any token; the handler shows only what its owner may see */
-	ACCESS_TENANT,      /* the administrator, or the tenant that the path names */
+	ACCESS_OPEN,	/* anybody */
+	ACCESS_METRICS, /* anybody, unless api.open_metrics is off */
+	ACCESS_TOKEN,	/* any token; the handler shows only what its owner may see */
+	ACCESS_TENANT,	/* the administrator, or the tenant that the path names */
 	ACCESS_ADMIN
 };
 
@@ -45,24 +45,24 @@ struct route_query {
 };
 
 struct route {
-	const char *method, *path;   /* "/v1/files/{file}" */
+	const char *method, *path; /* "/v1/files/{file}" */
 	enum access access;
 	enum body_kind body;
 	enum err_code (*run)(struct req *r, struct err *e);
-	const char *id;              /* operationId of the OpenAPI document */
+	const char *id; /* operationId of the OpenAPI document */
 	const char *tag;
-	const char *summary;         /* one sentence */
-	const char *answer;          /* statuses with their meaning: "200 the tenant; 404 unknown tenant" */
+	const char *summary;		 /* one sentence */
+	const char *answer;		 /* statuses with their meaning: "200 the tenant; 404 unknown tenant" */
 	const struct route_query *query; /* ends with {0}; NULL: none */
 };
 
-extern const struct route routes[];  /* routes.c */
+extern const struct route routes[]; /* routes.c */
 extern const size_t nroutes;
 
 /* A connection, for the watchdog that ends those which never finish their headers. */
 struct conn {
 	int fd;
-	_Atomic int64_t waiting_since_ns;    /* for a request's headers; 0: a request is being served */
+	_Atomic int64_t waiting_since_ns; /* for a request's headers; 0: a request is being served */
 	struct conn *next, *prev;
 };
 
@@ -75,18 +75,18 @@ struct api {
 	int64_t started_us;
 	int64_t header_timeout_ns;
 	int64_t body_idle_s;
-	uint64_t max_upload;             /* bytes, the door of the platform */
-	uint64_t min_free;               /* bytes that an upload must leave free */
+	uint64_t max_upload; /* bytes, the door of the platform */
+	uint64_t min_free;   /* bytes that an upload must leave free */
 	int max_uploads;
 	int max_files_per_request;
 	atomic_bool draining, stopping;
 	atomic_int active_uploads;
-	pthread_mutex_t lock;            /* connections and upload slots */
+	pthread_mutex_t lock; /* connections and upload slots */
 	pthread_cond_t tick;
 	pthread_t watchdog;
 	bool watchdog_started;
 	struct conn *conns;
-	struct upload *uploads;          /* under way, a list */
+	struct upload *uploads; /* under way, a list */
 };
 
 struct query_arg {
@@ -97,33 +97,33 @@ struct req {
 	struct api *api;
 	struct MHD_Connection *mhd;
 	struct conn *conn;
-	bool started;                    /* headers were looked at */
-	bool failed;                     /* the answer is a problem, made before the body */
-	bool answered;                   /* queued, or written by reply_now */
+	bool started;  /* headers were looked at */
+	bool failed;   /* the answer is a problem, made before the body */
+	bool answered; /* queued, or written by reply_now */
 	bool expects_body;
 	int64_t begun_ns;
-	char id[24];                     /* for the log and problem documents */
+	char id[24]; /* for the log and problem documents */
 	struct arena arena;
 	const char *method;
 	const char *raw_uri;
-	const char *path;                /* as asked, without the query; escapes kept */
+	const char *path; /* as asked, without the query; escapes kept */
 	const struct route *route;
-	const char *param[PATH_PARAMS_MAX];  /* decoded */
+	const char *param[PATH_PARAMS_MAX]; /* decoded */
 	struct query_arg query[QUERY_MAX];
 	size_t nquery;
-	const char *owner;               /* of the token: a tenant, "" the administrator; NULL: no token */
-	struct buf body;                 /* BODY_JSON */
-	struct upload *upload;           /* BODY_UPLOAD */
-	uint64_t received;               /* bytes of the body */
+	const char *owner;     /* of the token: a tenant, "" the administrator; NULL: no token */
+	struct buf body;       /* BODY_JSON */
+	struct upload *upload; /* BODY_UPLOAD */
+	uint64_t received;     /* bytes of the body */
 	/* The answer. */
-	int status;                      /* 0: 200 */
-	const char *content_type;        /* NULL: application/json */
+	int status;		  /* 0: 200 */
+	const char *content_type; /* NULL: application/json */
 	struct buf out;
-	struct jsonw w;                  /* writes to out */
-	const char *location;            /* header Location, or NULL */
-	const char *allow;               /* header Allow of a 405, or NULL */
-	int retry_after_s;               /* header Retry-After, or 0 */
-	struct problems *problems;       /* of documents, told in the problem document; or NULL */
+	struct jsonw w;		   /* writes to out */
+	const char *location;	   /* header Location, or NULL */
+	const char *allow;	   /* header Allow of a 405, or NULL */
+	int retry_after_s;	   /* header Retry-After, or 0 */
+	struct problems *problems; /* of documents, told in the problem document; or NULL */
 };
 
 /* request.c */
@@ -131,10 +131,11 @@ struct req *req_new(struct api *a, const char *uri);
 void req_free(struct req *r);
 /* Split the raw URI; ERR_INVALID for escapes that are wrong. */
 enum err_code req_parse_uri(struct req *r, struct err *e) MUST_USE;
-const char *req_header(const struct req *r, const char *name);   /* NULL: not sent */
-const char *req_query(const struct req *r, const char *name);    /* NULL: not given */
+const char *req_header(const struct req *r, const char *name); /* NULL: not sent */
+const char *req_query(const struct req *r, const char *name);  /* NULL: not given */
 /* limit (1..1000, default 100) and cursor of a listing. letter: of the ids ('f'); *ret_before 0: from the top. */
-enum err_code req_page(const struct req *r, char letter, size_t *ret_limit, int64_t *ret_before, struct err *e) MUST_USE;
+enum err_code req_page(const struct req *r, char letter, size_t *ret_limit, int64_t *ret_before,
+		       struct err *e) MUST_USE;
 /* The body as JSON; ERR_INVALID with line and column. */
 enum err_code req_json(struct req *r, struct json **ret, struct err *e) MUST_USE;
 
@@ -163,14 +164,14 @@ enum err_code route_find(struct req *r, const char **ret_allow, struct err *e) M
 
 /* The handlers. */
 #define HANDLER(name) enum err_code name(struct req *r, struct err *e) MUST_USE
-HANDLER(api_root);             /* system.c */
+HANDLER(api_root); /* system.c */
 HANDLER(api_ping);
 HANDLER(api_ready);
 HANDLER(api_health);
 HANDLER(api_version);
 HANDLER(api_endpoints);
-HANDLER(api_openapi);          /* openapi.c */
-HANDLER(api_metrics);          /* control.c: the second server, on DATA/control.sock, for workers. */
+HANDLER(api_openapi); /* openapi.c */
+HANDLER(api_metrics); /* control.c: the second server, on DATA/control.sock, for workers. */
 enum err_code control_start(struct api *a, struct err *e) MUST_USE;
 void control_stop(struct api *a);
 
@@ -178,34 +179,34 @@ void control_stop(struct api *a);
 uint64_t api_min_free(const struct api *a, uint64_t total);
 
 /* metrics_page.c */
-HANDLER(api_tenants);          /* tenants.c */
+HANDLER(api_tenants); /* tenants.c */
 HANDLER(api_tenant_get);
 HANDLER(api_tenant_put);
 HANDLER(api_tenant_pause);
 HANDLER(api_tenant_resume);
 HANDLER(api_tenant_token);
 HANDLER(api_tenant_run);
-HANDLER(api_tenant_proposal);  /* jobs.c */
+HANDLER(api_tenant_proposal); /* jobs.c */
 HANDLER(api_tenant_preview);
 HANDLER(api_tenant_replay);
 HANDLER(api_jobs_get);
-HANDLER(api_tenant_files);     /* files.c */
+HANDLER(api_tenant_files); /* files.c */
 HANDLER(api_files);
 HANDLER(api_file_get);
 HANDLER(api_file_delete);
-HANDLER(api_runs);             /* runs.c */
+HANDLER(api_runs); /* runs.c */
 HANDLER(api_run_get);
 HANDLER(api_run_output);
-HANDLER(api_quarantine);       /* quarantine_list.c */
-HANDLER(api_status);           /* status.c */
-HANDLER(api_upload);           /* upload.c: after the last byte */
+HANDLER(api_quarantine); /* quarantine_list.c */
+HANDLER(api_status);	 /* status.c */
+HANDLER(api_upload);	 /* upload.c: after the last byte */
 
 /* documents.c: the documents of a tenant as texts, parsed with all their checks. */
 struct documents {
 	struct span data_file_text, agreement_text;
-	struct data_file *data_file;   /* NULL when it had errors */
+	struct data_file *data_file; /* NULL when it had errors */
 	struct agreement *agreement;
-	const char *tables[2];         /* "KEY_SPACE.TABLE", NULL */
+	const char *tables[2]; /* "KEY_SPACE.TABLE", NULL */
 };
 /* Problems go to p. What is returned is parsed; documents_done frees what lives outside the arena. */
 void documents_parse(struct span data_file, struct span agreement, struct arena *a, struct problems *p,
@@ -222,20 +223,20 @@ enum err_code tenant_find(struct req *r, const char *id, struct catalog_tenant *
 enum err_code api_write_tenants(struct req *r, struct err *e) MUST_USE;
 
 /* json_out.c: what the ledger's rows look like in answers. */
-void write_time(struct jsonw *w, const char *key, int64_t us);     /* null when 0 */
+void write_time(struct jsonw *w, const char *key, int64_t us);		  /* null when 0 */
 void write_id(struct jsonw *w, const char *key, char letter, int64_t id); /* null when 0 */
-void write_file(struct jsonw *w, const struct catalog_file *f);    /* an object */
+void write_file(struct jsonw *w, const struct catalog_file *f);		  /* an object */
 void write_file_members(struct jsonw *w, const struct catalog_file *f);
 void write_run_members(struct jsonw *w, const struct catalog_run *r);
 void write_run(struct jsonw *w, const struct catalog_run *r);
 void write_output(struct jsonw *w, const struct catalog_output *o);
 void write_job(struct jsonw *w, const struct catalog_job *j);
-void write_counts(struct jsonw *w, const struct catalog_counts *c);  /* an object: files by state, records */
+void write_counts(struct jsonw *w, const struct catalog_counts *c); /* an object: files by state, records */
 
 /* upload.c: begin looks at the headers (tenant, length, kind of body), feed takes bytes as they arrive. */
 enum err_code upload_begin(struct req *r, struct err *e) MUST_USE;
 enum err_code upload_feed(struct req *r, const char *p, size_t n, struct err *e) MUST_USE;
-void upload_free(struct upload *u);      /* whatever is incomplete disappears */
+void upload_free(struct upload *u); /* whatever is incomplete disappears */
 
 /* control.c: the second server, on DATA/control.sock, for workers. */
 enum err_code control_start(struct api *a, struct err *e) MUST_USE;

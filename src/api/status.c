@@ -37,7 +37,10 @@ enum err_code api_status(struct req *r, struct err *e)
 	write_time(w, "now", clock_now_us());
 	jsonw_kstr(w, "state", atomic_load(&r->api->draining) ? "draining" : "ok");
 	if (admin) {
-		jsonw_kstr(w, "manager", !r->api->o.manager ? "not started" : manager_alive(r->api->o.manager) ? "ok" : "sick");
+		jsonw_kstr(w, "manager",
+			   !r->api->o.manager		      ? "not started"
+			   : manager_alive(r->api->o.manager) ? "ok"
+							      : "sick");
 		jsonw_kint(w, "uploads_under_way", atomic_load(&r->api->active_uploads));
 		jsonw_kstr(w, "data", r->api->o.data);
 		write_disk(r);

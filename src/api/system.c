@@ -56,7 +56,10 @@ static void write_parts(struct req *r, const struct parts *p)
 	jsonw_key(w, "parts");
 	jsonw_begin(w, '{');
 	jsonw_kstr(w, "ledger", p->ledger ? "ok" : p->err.msg);
-	jsonw_kstr(w, "manager", !p->manager ? "its thread made no progress for 10 s" : r->api->o.manager ? "ok" : "not started");
+	jsonw_kstr(w, "manager",
+		   !p->manager	       ? "its thread made no progress for 10 s"
+		   : r->api->o.manager ? "ok"
+				       : "not started");
 	jsonw_kstr(w, "uploads", atomic_load(&r->api->draining) ? "draining" : "ok");
 	jsonw_end(w, '}');
 	jsonw_kstr(w, "version", MYSIMBDP_VERSION);
@@ -99,8 +102,8 @@ enum err_code api_version(struct req *r, struct err *e)
 enum err_code api_endpoints(struct req *r, struct err *e)
 {
 	(void)e;
-	static const char *const access[] = {"anybody", "anybody or administrator", "any token", "tenant or administrator",
-					     "administrator"};
+	static const char *const access[] = {"anybody", "anybody or administrator", "any token",
+					     "tenant or administrator", "administrator"};
 	struct jsonw *w = &r->w;
 	jsonw_begin(w, '{');
 	jsonw_key(w, "endpoints");

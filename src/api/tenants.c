@@ -127,7 +127,8 @@ enum err_code api_tenant_get(struct req *r, struct err *e)
 }
 
 /* A document of the request: a text (places in messages are then those of the file) or an object. */
-static enum err_code document_of(struct req *r, const struct json *root, const char *key, struct span *ret, struct err *e)
+static enum err_code document_of(struct req *r, const struct json *root, const char *key, struct span *ret,
+				 struct err *e)
 {
 	const struct json *v = json_get(root, key);
 	if (v && v->type == JN_STRING) {
@@ -136,7 +137,8 @@ static enum err_code document_of(struct req *r, const struct json *root, const c
 	}
 	if (!v || v->type != JN_OBJECT) {
 		err_set(e, ERR_INVALID, "member \"%s\" is %s", key, v ? json_type_name(v->type) : "missing");
-		return err_hint(e, "send {\"data_file\": {...}, \"agreement\": {...}}: each document as an object, or as its text");
+		return err_hint(
+		    e, "send {\"data_file\": {...}, \"agreement\": {...}}: each document as an object, or as its text");
 	}
 	struct buf b;
 	struct jsonw w;
@@ -175,7 +177,8 @@ enum err_code api_documents_of_body(struct req *r, const char *tenant, struct do
 		return ERR_OK;
 	documents_done(ret);
 	*ret = (struct documents){0};
-	err_set(e, ERR_DOCUMENT, "the documents of tenant \"%s\" have %u error%s", tenant, p->errors, p->errors == 1 ? "" : "s");
+	err_set(e, ERR_DOCUMENT, "the documents of tenant \"%s\" have %u error%s", tenant, p->errors,
+		p->errors == 1 ? "" : "s");
 	return err_hint(e, "each is listed with its place in problems; nothing was changed");
 }
 
@@ -197,7 +200,8 @@ enum err_code api_tenant_put(struct req *r, struct err *e)
 		return code;
 	bool changed = !existed || before.version != version;
 	if (changed)
-		log_info(existed ? "tenant changed" : "tenant added", LF("tenant", "%s", id), LF("version", "%" PRId64, version));
+		log_info(existed ? "tenant changed" : "tenant added", LF("tenant", "%s", id),
+			 LF("version", "%" PRId64, version));
 	int64_t job = 0;
 	if (existed && changed && strcmp(before.data_file, d.data_file_text.p) != 0)
 		code = catalog_job_add(r->api->o.catalog, id, "rebuild", "{}", &job, e);
@@ -236,8 +240,9 @@ static enum err_code set_paused(struct req *r, bool paused, struct err *e)
 	jsonw_begin(&r->w, '{');
 	jsonw_kstr(&r->w, "tenant", t.id);
 	jsonw_kbool(&r->w, "paused", paused);
-	jsonw_kstr(&r->w, "status", paused ? "uploads are still taken; no run starts until it is resumed"
-					   : "runs start again by their schedule");
+	jsonw_kstr(&r->w, "status",
+		   paused ? "uploads are still taken; no run starts until it is resumed"
+			  : "runs start again by their schedule");
 	jsonw_end(&r->w, '}');
 	return ERR_OK;
 }

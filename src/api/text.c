@@ -9,14 +9,18 @@ bool utf8_valid(const char *p, size_t n)
 	const unsigned char *s = (const unsigned char *)p;
 	for (size_t i = 0; i < n;) {
 		unsigned c = s[i];
-		size_t len = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+		size_t len = c < 0x80		     ? 1
+			     : c >= 0xc2 && c < 0xe0 ? 2
+			     : c >= 0xe0 && c < 0xf0 ? 3
+			     : c >= 0xf0 && c < 0xf5 ? 4
+						     : 0;
 		if (!len || n - i < len)
 			return false;
 		for (size_t k = 1; k < len; k++)
 			if ((s[i + k] & 0xc0) != 0x80)
 				return false;
-		if ((c == 0xe0 && s[i + 1] < 0xa0) || (c == 0xed && s[i + 1] >= 0xa0) || (c == 0xf0 && s[i + 1] < 0x90) ||
-		    (c == 0xf4 && s[i + 1] >= 0x90))
+		if ((c == 0xe0 && s[i + 1] < 0xa0) || (c == 0xed && s[i + 1] >= 0xa0) ||
+		    (c == 0xf0 && s[i + 1] < 0x90) || (c == 0xf4 && s[i + 1] >= 0x90))
 			return false;
 		i += len;
 	}

@@ -21,7 +21,8 @@ static void token_make(char out[64])
 	size_t n = 4;
 	memcpy(out, "msb_", 4);
 	for (size_t i = 0; i < TOKEN_BYTES; i += 3) {
-		uint32_t v = (uint32_t)raw[i] << 16 | (uint32_t)raw[i + 1] << 8 | (i + 2 < TOKEN_BYTES ? raw[i + 2] : 0u);
+		uint32_t v =
+		    (uint32_t)raw[i] << 16 | (uint32_t)raw[i + 1] << 8 | (i + 2 < TOKEN_BYTES ? raw[i + 2] : 0u);
 		size_t chars = TOKEN_BYTES - i >= 3 ? 4 : TOKEN_BYTES - i + 1;
 		for (size_t k = 0; k < chars; k++)
 			out[n++] = digits[v >> (18 - 6 * k) & 63];

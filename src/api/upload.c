@@ -18,16 +18,16 @@
 #include <strings.h>
 
 #define SLOW_AFTER_NS INT64_C(30000000000)
-#define SLOW_BYTES_PER_S 256       /* slower than that over 30 s and more is an attack or a dead line */
+#define SLOW_BYTES_PER_S 256 /* slower than that over 30 s and more is an attack or a dead line */
 #define MULTIPART_OVERHEAD (64u << 10)
 
 /* What became of one file of the request. */
 struct outcome {
 	const char *name;
-	int status;                  /* 201, 200 or of err */
-	struct catalog_file file;    /* when taken; a refused entry has its id only */
+	int status;		  /* 201, 200 or of err */
+	struct catalog_file file; /* when taken; a refused entry has its id only */
 	struct err err;
-	struct incoming *in;         /* complete, not yet committed */
+	struct incoming *in; /* complete, not yet committed */
 	struct outcome *next;
 };
 
@@ -37,10 +37,10 @@ struct upload {
 	const char *tenant;
 	struct catalog_tenant doc;
 	struct documents docs;
-	uint64_t limit;              /* bytes of one file */
-	struct multipart *form;      /* NULL: raw */
-	struct incoming *in;         /* being written; NULL: the part is skipped */
-	const char *name;            /* of the part being read */
+	uint64_t limit;		/* bytes of one file */
+	struct multipart *form; /* NULL: raw */
+	struct incoming *in;	/* being written; NULL: the part is skipped */
+	const char *name;	/* of the part being read */
 	struct outcome *first, **tail;
 	unsigned n, taken;
 	uint64_t skipped;
@@ -67,10 +67,16 @@ static void refuse_on_record(struct upload *u, struct outcome *o, uint64_t size)
 	int64_t id = 0;
 	if (catalog_file_refuse(u->api->o.catalog, u->tenant, o->name, size, o->err.msg, &id, &e))
 		log_err("a refusal could not be recorded", &e, NULL, 0);
-	o->file = (struct catalog_file){.id = id, .tenant = u->tenant, .name = o->name, .size = size, .sha256 = "",
-					.state = FILE_REFUSED, .status = o->err.msg};
-	log_warn("upload refused", LF("tenant", "%s", u->tenant), LF("file_id", "f%" PRId64, id), LF("file", "%s", o->name),
-		 LF("error_code", "%s", err_info(o->err.code)->name), LF("reason", "%s", o->err.msg));
+	o->file = (struct catalog_file){.id = id,
+					.tenant = u->tenant,
+					.name = o->name,
+					.size = size,
+					.sha256 = "",
+					.state = FILE_REFUSED,
+					.status = o->err.msg};
+	log_warn("upload refused", LF("tenant", "%s", u->tenant), LF("file_id", "f%" PRId64, id),
+		 LF("file", "%s", o->name), LF("error_code", "%s", err_info(o->err.code)->name),
+		 LF("reason", "%s", o->err.msg));
 }
 
 static void failed(struct upload *u, struct outcome *o)
@@ -101,8 +107,10 @@ static enum err_code name_allowed(struct upload *u, const char *name, struct err
 	}
 	if (data_file_matches(u->docs.data_file, name))
 		return ERR_OK;
-	err_set(e, ERR_UNSUPPORTED, "\"%s\" is no file that tenant \"%s\" has a configuration for: its %s files must match %s",
-		name_printable(name, strlen(name), shown), u->tenant, u->docs.data_file->file_type, u->docs.data_file->pattern);
+	err_set(e, ERR_UNSUPPORTED,
+		"\"%s\" is no file that tenant \"%s\" has a configuration for: its %s files must match %s",
+		name_printable(name, strlen(name), shown), u->tenant, u->docs.data_file->file_type,
+		u->docs.data_file->pattern);
 	return err_hint(e, "rename the file, or change input.file.pattern of the data file configuration");
 }
 
@@ -163,7 +171,8 @@ static enum err_code part_data(void *ctx, const char *p, size_t n, struct err *e
 			*e = u->first->err;
 			return e->code;
 		}
-		return err_set(e, ERR_TOO_BIG, "the form has more than %" PRIu64 " bytes that are of no use here", u->skipped);
+		return err_set(e, ERR_TOO_BIG, "the form has more than %" PRIu64 " bytes that are of no use here",
+			       u->skipped);
 	}
 	if (u->in->size + u->in->nbuf + n <= u->limit)
 		return incoming_write(u->in, p, n, e);
@@ -339,9 +348,10 @@ enum err_code upload_feed(struct req *r, const char *p, size_t n, struct err *e)
 
 static void log_taken(const struct upload *u, const struct outcome *o)
 {
-	log_info(o->status == 201 ? "file received" : "file received again, nothing to do", LF("tenant", "%s", u->tenant),
-		 LF("file_id", "f%" PRId64, o->file.id), LF("file", "%s", o->file.name), LF("bytes", "%" PRIu64, o->file.size),
-		 LF("sha256", "%s", o->file.sha256), LF("request", "%s", u->req->id));
+	log_info(o->status == 201 ? "file received" : "file received again, nothing to do",
+		 LF("tenant", "%s", u->tenant), LF("file_id", "f%" PRId64, o->file.id), LF("file", "%s", o->file.name),
+		 LF("bytes", "%" PRIu64, o->file.size), LF("sha256", "%s", o->file.sha256),
+		 LF("request", "%s", u->req->id));
 }
 
 static enum err_code commit(struct upload *u, struct outcome *o, struct err *e)
@@ -350,9 +360,12 @@ static enum err_code commit(struct upload *u, struct outcome *o, struct err *e)
 	struct catalog_file f = {0};
 	enum err_code code = incoming_commit(o->in, &u->req->arena, &what, &f, &o->err);
 	if (!code && what == RECEIVE_CONFLICT) {
-		err_set(&o->err, ERR_CONFLICT, "\"%s\" is already there as f%" PRId64 " with other content, in state %s", o->name,
-			f.id, file_state_name(f.state));
-		err_hint(&o->err, "wait until it is processed, delete it (DELETE /v1/files/f%" PRId64 "), or use another name", f.id);
+		err_set(&o->err, ERR_CONFLICT,
+			"\"%s\" is already there as f%" PRId64 " with other content, in state %s", o->name, f.id,
+			file_state_name(f.state));
+		err_hint(&o->err,
+			 "wait until it is processed, delete it (DELETE /v1/files/f%" PRId64 "), or use another name",
+			 f.id);
 	} else if (!code) {
 		o->file = f;
 		o->status = what == RECEIVE_NEW ? 201 : 200;

@@ -28,7 +28,7 @@ struct client {
 	CURL *curl;
 	struct curl_slist *headers;
 	const char *url;
-	char *token_path;              /* where a token was looked for and not found; NULL */
+	char *token_path; /* where a token was looked for and not found; NULL */
 	struct buf answer;
 	char curl_error[CURL_ERROR_SIZE];
 	/* of the upload under way */
@@ -50,7 +50,7 @@ static int on_progress(void *ctx, curl_off_t dt, curl_off_t dn, curl_off_t ut, c
 {
 	struct client *c = ctx;
 	(void)dt, (void)dn, (void)ut, (void)un;
-	return atomic_load(c->cli->stop);   /* anything but 0 ends the transfer */
+	return atomic_load(c->cli->stop); /* anything but 0 ends the transfer */
 }
 
 static bool is_loopback(const char *url)
@@ -145,7 +145,7 @@ const char *plain_text(struct arena *a, const char *s)
 	char *out = arena_strdup(a, s ? s : "");
 	for (char *p = out; p && *p; p++) {
 		unsigned char c = (unsigned char)*p;
-		bool c1 = c == 0xc2 && (unsigned char)p[1] >= 0x80 && (unsigned char)p[1] < 0xa0;   /* U+0080 to U+009F */
+		bool c1 = c == 0xc2 && (unsigned char)p[1] >= 0x80 && (unsigned char)p[1] < 0xa0; /* U+0080 to U+009F */
 		if (c < 0x20 || c == 0x7f)
 			*p = ' ';
 		else if (c1)
@@ -207,8 +207,11 @@ static enum err_code problem(struct client *c, long status, const struct json *d
 	err_set(e, code_named(json_get_str(doc, "code", NULL)), "%s", detail);
 	err_hint(e, "%s", hint);
 	if (status == 401 && c->token_path)
-		err_hint(e, "no token: \"%s\" can't be read; say --data DIR of the server, or --token TOKEN (a tenant's: mysimbdp tenant "
-			    "token TENANT)", c->token_path);
+		err_hint(e,
+			 "no token: \"%s\" can't be read; say --data DIR of the server, or --token TOKEN (a tenant's: "
+			 "mysimbdp tenant "
+			 "token TENANT)",
+			 c->token_path);
 	return e ? e->code : ERR_INTERNAL;
 }
 
@@ -261,8 +264,8 @@ static enum err_code prepare(struct client *c, const char *method, const char *p
 }
 
 /* The answer to a tree; its text in the arena. */
-static enum err_code perform(struct client *c, struct arena *a, struct json **ret, struct span *ret_text, long *ret_status,
-			     struct err *e)
+static enum err_code perform(struct client *c, struct arena *a, struct json **ret, struct span *ret_text,
+			     long *ret_status, struct err *e)
 {
 	long status = 0;
 	struct json *doc = NULL;

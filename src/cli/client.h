@@ -13,7 +13,8 @@ struct client;
 
 enum err_code client_open(const struct cli *cli, struct client **ret, struct err *e) MUST_USE;
 void client_close(struct client *c);
-/* path begins with '/'; body NULL: none. The answer's JSON in the arena, and its raw text. Statuses >= 400 are errors. */
+/* path begins with '/'; body NULL: none. The answer's JSON in the arena, and its raw text. Statuses >= 400 are errors.
+ */
 enum err_code client_call(struct client *c, const char *method, const char *path, const char *body, struct arena *a,
 			  struct json **ret, struct span *ret_text, struct err *e) MUST_USE;
 /* One file; progress ticks with bytes sent. *ret_status is the HTTP status. */

@@ -107,7 +107,8 @@ static void bash(void)
 	each_verb(bash_verb);
 	printf("\t*) return ;;\n\tesac\n"
 	       "\tcase $prev in\n"
-	       "\t--tenant) COMPREPLY=($(compgen -W \"$(mysimbdp completion tenants 2>/dev/null)\" -- \"$cur\")); return ;;\n"
+	       "\t--tenant) COMPREPLY=($(compgen -W \"$(mysimbdp completion tenants 2>/dev/null)\" -- \"$cur\")); "
+	       "return ;;\n"
 	       "\t--color) COMPREPLY=($(compgen -W 'auto always never' -- \"$cur\")); return ;;\n"
 	       "\t--data) compopt -o dirnames; COMPREPLY=($(compgen -d -- \"$cur\")); return ;;\n"
 	       "\tesac\n"
@@ -149,8 +150,10 @@ static void zsh_option(const struct verb *v, const struct cli_option *o)
 	zsh_text(o->text);
 	putchar(']');
 	if (o->arg) {
-		const char *how = !o->complete ? " " : strcmp(o->complete, "dir") == 0 ? "_files -/" : strcmp(o->complete, "tenant") == 0 ?
-			"_mysimbdp_tenants" : "_files";
+		const char *how = !o->complete			       ? " "
+				  : strcmp(o->complete, "dir") == 0    ? "_files -/"
+				  : strcmp(o->complete, "tenant") == 0 ? "_mysimbdp_tenants"
+								       : "_files";
 		printf(":%s:%s", o->arg, how);
 	}
 	printf("' \\\n");
@@ -168,8 +171,9 @@ static void zsh_verb(const struct verb *v)
 			printf("%s%s", i ? " " : "", words[i]);
 		printf(")' \\\n");
 	}
-	printf("\t\t\t'*:argument:%s' ;;\n", strcmp(argument_of(v), "tenant") == 0 ? "_mysimbdp_tenants_or_files" :
-	       strcmp(argument_of(v), "dir") == 0 ? "_files -/" : "_files");
+	printf("\t\t\t'*:argument:%s' ;;\n", strcmp(argument_of(v), "tenant") == 0 ? "_mysimbdp_tenants_or_files"
+					     : strcmp(argument_of(v), "dir") == 0  ? "_files -/"
+										   : "_files");
 }
 
 static void zsh(void)
@@ -182,7 +186,8 @@ static void zsh(void)
 	printf("\t)\n\tif (( CURRENT == 2 )); then\n\t\t_describe verb verbs\n\t\treturn\n\tfi\n"
 	       "\tlocal verb=$words[2]\n\tshift words\n\t(( CURRENT-- ))\n\tcase $verb in\n");
 	each_verb(zsh_verb);
-	printf("\tesac\n}\nif [ \"$funcstack[1]\" = _mysimbdp ]; then\n\t_mysimbdp \"$@\"\nelse\n\tcompdef _mysimbdp mysimbdp\nfi\n");
+	printf("\tesac\n}\nif [ \"$funcstack[1]\" = _mysimbdp ]; then\n\t_mysimbdp \"$@\"\nelse\n\tcompdef _mysimbdp "
+	       "mysimbdp\nfi\n");
 }
 
 /* ---- fish */
@@ -193,7 +198,9 @@ static void fish_option(const struct verb *v, const struct cli_option *o)
 	if (o->letter)
 		printf(" -s %c", o->letter);
 	if (o->arg)
-		printf(" -r%s", !o->complete ? " -f" : strcmp(o->complete, "tenant") == 0 ? " -f -a '(mysimbdp completion tenants)'" : "");
+		printf(" -r%s", !o->complete			     ? " -f"
+				: strcmp(o->complete, "tenant") == 0 ? " -f -a '(mysimbdp completion tenants)'"
+								     : "");
 	printf(" -d ");
 	quoted(o->text);
 	putchar('\n');
@@ -214,7 +221,8 @@ static void fish_verb(const struct verb *v)
 		printf("'\n");
 	}
 	if (strcmp(argument_of(v), "tenant") == 0)
-		printf("complete -c mysimbdp -n '__fish_seen_subcommand_from %s' -a '(mysimbdp completion tenants)'\n", v->name);
+		printf("complete -c mysimbdp -n '__fish_seen_subcommand_from %s' -a '(mysimbdp completion tenants)'\n",
+		       v->name);
 }
 
 static void fish(void)
@@ -259,13 +267,13 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 const struct verb verb_completion = {
-	.name = "completion",
-	.usage = "bash|zsh|fish",
-	.summary = "a script that completes verbs, options and tenants in your shell",
-	.min_args = 1,
-	.max_args = 1,
-	.help = "  source <(mysimbdp completion bash)\n"
-		"  mysimbdp completion zsh > \"${fpath[1]}/_mysimbdp\"\n"
-		"  mysimbdp completion fish > ~/.config/fish/completions/mysimbdp.fish",
-	.run = run,
+    .name = "completion",
+    .usage = "bash|zsh|fish",
+    .summary = "a script that completes verbs, options and tenants in your shell",
+    .min_args = 1,
+    .max_args = 1,
+    .help = "  source <(mysimbdp completion bash)\n"
+	    "  mysimbdp completion zsh > \"${fpath[1]}/_mysimbdp\"\n"
+	    "  mysimbdp completion fish > ~/.config/fish/completions/mysimbdp.fish",
+    .run = run,
 };

@@ -48,9 +48,10 @@ static const char *files_path(const struct cli *cli, const char *tenant, const c
 	struct arena *a = cli->arena;
 	const char *state = cli_get(cli, "state"), *name = cli_get(cli, "name"), *limit = cli_get(cli, "limit");
 	char *base = tenant ? arena_printf(a, "/v1/tenant/%s", url_escape(a, tenant)) : arena_strdup(a, "/v1/files");
-	return arena_printf(a, "%s?limit=%s%s%s%s%s%s%s", base, url_escape(a, limit ? limit : "50"), state ? "&state=" : "",
-			    state ? url_escape(a, state) : "", name ? "&name=" : "", name ? url_escape(a, name) : "",
-			    cursor ? "&cursor=" : "", cursor ? url_escape(a, cursor) : "");
+	return arena_printf(a, "%s?limit=%s%s%s%s%s%s%s", base, url_escape(a, limit ? limit : "50"),
+			    state ? "&state=" : "", state ? url_escape(a, state) : "", name ? "&name=" : "",
+			    name ? url_escape(a, name) : "", cursor ? "&cursor=" : "",
+			    cursor ? url_escape(a, cursor) : "");
 }
 
 static enum err_code list(const struct cli *cli, struct client *c, struct err *e)
@@ -111,7 +112,8 @@ static bool looks_like_id(const char *s)
 }
 
 /* The newest file of that name. */
-static enum err_code find_name(const struct cli *cli, struct client *c, const char *name, const char **ret_id, struct err *e)
+static enum err_code find_name(const struct cli *cli, struct client *c, const char *name, const char **ret_id,
+			       struct err *e)
 {
 	struct json *answer;
 	const char *tenant = cli_get(cli, "tenant");
@@ -145,10 +147,10 @@ static void print_head(const struct cli *cli, const struct json *f)
 	int64_t received = json_time(f, "received");
 	printf("%s%s%s  %s%s%s\n", s->bold, json_get_str(f, "id", ""), s->reset, s->bold,
 	       plain_text(cli->arena, json_get_str(f, "name", "")), s->reset);
-	printf("     %s, %s, %s%s%s\n", json_get_str(f, "tenant", ""), human_bytes((uint64_t)json_get_int(f, "size", 0), size),
-	       state_style(s, state), state, s->reset);
-	printf("     %sreceived %s UTC (%s)%s%s%s\n\n", s->dim, rfc3339(received, full), human_ago(received, clock_now_us(), ago),
-	       sha ? ", sha256 " : "", sha ? sha : "", s->reset);
+	printf("     %s, %s, %s%s%s\n", json_get_str(f, "tenant", ""),
+	       human_bytes((uint64_t)json_get_int(f, "size", 0), size), state_style(s, state), state, s->reset);
+	printf("     %sreceived %s UTC (%s)%s%s%s\n\n", s->dim, rfc3339(received, full),
+	       human_ago(received, clock_now_us(), ago), sha ? ", sha256 " : "", sha ? sha : "", s->reset);
 }
 
 /* One line an event: the clock, how long after the one before, what, and its sentence. */
@@ -159,13 +161,14 @@ static void print_events(const struct cli *cli, const struct json *events, bool 
 	for (const struct json *v = events ? events->child : NULL; v; v = v->next) {
 		char at[24], took[32] = "";
 		int64_t us = json_time(v, "at");
-		const char *what = json_get_str(v, "what", ""), *text = plain_text(cli->arena, json_get_str(v, "text", ""));
+		const char *what = json_get_str(v, "what", ""),
+			   *text = plain_text(cli->arena, json_get_str(v, "text", ""));
 		if (before)
 			human_duration((double)(us - before) / 1e6, took);
 		bool last = !v->next;
 		const char *mark = last && open_end ? "○" : "●";
-		printf("  %s%s%s  %s%9s%s  %s%s %-10s%s  %s\n", s->dim, clock_text(us, at), s->reset, s->dim, took, s->reset,
-		       state_style(s, what), mark, what, s->reset, text);
+		printf("  %s%s%s  %s%9s%s  %s%s %-10s%s  %s\n", s->dim, clock_text(us, at), s->reset, s->dim, took,
+		       s->reset, state_style(s, what), mark, what, s->reset, text);
 		if (!last)
 			printf("  %12s  %9s  %s│%s\n", "", "", s->dim, s->reset);
 		before = us;
@@ -202,7 +205,8 @@ static bool is_final(const char *state)
 static void print_next(const struct cli *cli, struct client *c, const struct json *f)
 {
 	const struct style *s = style_get(cli->colour_out);
-	const char *state = json_get_str(f, "state", ""), *status = plain_text(cli->arena, json_get_str(f, "status", ""));
+	const char *state = json_get_str(f, "state", ""),
+		   *status = plain_text(cli->arena, json_get_str(f, "status", ""));
 	if (is_final(state)) {
 		printf("\n%s%s%s%s\n", state_style(s, state), *status ? status : state, s->reset, "");
 		return;
@@ -241,7 +245,8 @@ static enum err_code show(const struct cli *cli, struct client *c, struct err *e
 		return ERR_OK;
 	}
 	if (erase) {
-		printf("deleted  %s  %s\n", json_get_str(answer, "id", ""), plain_text(cli->arena, json_get_str(answer, "name", "")));
+		printf("deleted  %s  %s\n", json_get_str(answer, "id", ""),
+		       plain_text(cli->arena, json_get_str(answer, "name", "")));
 		return ERR_OK;
 	}
 	const struct json *f = answer;
@@ -263,37 +268,37 @@ static enum err_code run_file(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option files_options[] = {
-	{"state", 's', "STATES", "only these states, with commas: received, staged, ... refused, failed", NULL},
-	{"name", 'n', "NAME", "only this file name", NULL},
-	{"limit", 'l', "N", "rows, 1 to 1000 (50)", NULL},
-	{"cursor", 0, "CURSOR", "continue a listing", NULL},
-	{0},
+    {"state", 's', "STATES", "only these states, with commas: received, staged, ... refused, failed", NULL},
+    {"name", 'n', "NAME", "only this file name", NULL},
+    {"limit", 'l', "N", "rows, 1 to 1000 (50)", NULL},
+    {"cursor", 0, "CURSOR", "continue a listing", NULL},
+    {0},
 };
 
 const struct verb verb_files = {
-	.name = "files",
-	.usage = "[TENANT]",
-	.summary = "uploaded files, newest first, and what became of them",
-	.options = files_options,
-	.min_args = 0,
-	.max_args = 1,
-	.help = "  mysimbdp files client_b\n  mysimbdp files client_b --state refused,failed",
-	.run = run_files,
+    .name = "files",
+    .usage = "[TENANT]",
+    .summary = "uploaded files, newest first, and what became of them",
+    .options = files_options,
+    .min_args = 0,
+    .max_args = 1,
+    .help = "  mysimbdp files client_b\n  mysimbdp files client_b --state refused,failed",
+    .run = run_files,
 };
 
 static const struct cli_option file_options[] = {
-	{"tenant", 't', "TENANT", "whose, when a name is given", "tenant"},
-	{"delete", 0, NULL, "forget the file; possible until a run took it", NULL},
-	{0},
+    {"tenant", 't', "TENANT", "whose, when a name is given", "tenant"},
+    {"delete", 0, NULL, "forget the file; possible until a run took it", NULL},
+    {0},
 };
 
 const struct verb verb_file = {
-	.name = "file",
-	.usage = "ID|NAME",
-	.summary = "the time line of one file: each stage, when, how long, what is next",
-	.options = file_options,
-	.min_args = 1,
-	.max_args = 1,
-	.help = "  mysimbdp file f17\n  mysimbdp file reviews.csv --tenant client_b",
-	.run = run_file,
+    .name = "file",
+    .usage = "ID|NAME",
+    .summary = "the time line of one file: each stage, when, how long, what is next",
+    .options = file_options,
+    .min_args = 1,
+    .max_args = 1,
+    .help = "  mysimbdp file f17\n  mysimbdp file reviews.csv --tenant client_b",
+    .run = run_file,
 };

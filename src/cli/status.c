@@ -87,11 +87,15 @@ static void print_server(const struct cli *cli, const struct json *server)
 	char up[32], bytes[32];
 	int64_t now = json_time(server, "now");
 	printf("%smysimbdp %s%s at %s, %s%s%s, up %s", s->bold, json_get_str(server, "version", ""), s->reset,
-	       json_get_str(server, "url", ""), good ? s->green : s->red, good ? "healthy" : manager && strcmp(manager, "sick") == 0 ?
-	       "its manager is stuck" : state, s->reset, human_duration((double)(now - json_time(server, "started")) / 1e6, up));
+	       json_get_str(server, "url", ""), good ? s->green : s->red,
+	       good					 ? "healthy"
+	       : manager && strcmp(manager, "sick") == 0 ? "its manager is stuck"
+							 : state,
+	       s->reset, human_duration((double)(now - json_time(server, "started")) / 1e6, up));
 	const struct json *disk = json_get(server, "disk");
 	if (disk && disk->type == JN_OBJECT) {
-		int64_t left = json_get_int(disk, "free_bytes", 0), keep = json_get_int(disk, "must_stay_free_bytes", 0);
+		int64_t left = json_get_int(disk, "free_bytes", 0),
+			keep = json_get_int(disk, "must_stay_free_bytes", 0);
 		printf(", %s%s free%s", left < 2 * keep ? s->red : "", human_bytes((uint64_t)left, bytes), s->reset);
 	}
 	printf("\n\n");
@@ -99,10 +103,11 @@ static void print_server(const struct cli *cli, const struct json *server)
 
 static enum err_code show(const struct cli *cli, struct client *c, struct err *e)
 {
-	static const char *const heads[] = {"TENANT", "STATE", "WAITING", "IN WORK", "DONE", "REFUSED", "BACKLOG", "OLDEST", "DELIVERED",
-					    "REJECTED", "LAST RUN", "NEXT RUN"};
-	static const enum table_align align[] = {TABLE_LEFT,  TABLE_LEFT,  TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT,
-						 TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT, TABLE_LEFT,  TABLE_LEFT};
+	static const char *const heads[] = {"TENANT",  "STATE",	 "WAITING",   "IN WORK",  "DONE",     "REFUSED",
+					    "BACKLOG", "OLDEST", "DELIVERED", "REJECTED", "LAST RUN", "NEXT RUN"};
+	static const enum table_align align[] = {TABLE_LEFT,  TABLE_LEFT,  TABLE_RIGHT, TABLE_RIGHT,
+						 TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT,
+						 TABLE_RIGHT, TABLE_RIGHT, TABLE_LEFT,	TABLE_LEFT};
 	struct json *answer;
 	struct span text;
 	enum err_code code = client_call(c, "GET", "/v1/status", NULL, cli->arena, &answer, &text, e);
@@ -115,7 +120,8 @@ static enum err_code show(const struct cli *cli, struct client *c, struct err *e
 	const struct json *server = json_get(answer, "server"), *tenants = json_get(answer, "tenants");
 	print_server(cli, server);
 	if (!tenants || !tenants->count) {
-		printf("no tenants yet: `mysimbdp tenant add DIR` adds one (DIR/data-file.json, DIR/service-agreement.json)\n");
+		printf("no tenants yet: `mysimbdp tenant add DIR` adds one (DIR/data-file.json, "
+		       "DIR/service-agreement.json)\n");
 		return ERR_OK;
 	}
 	struct table *t = table_new(cli->arena, 12, heads, align);
@@ -136,10 +142,10 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 const struct verb verb_status = {
-	.name = "status",
-	.usage = "",
-	.summary = "the server and all tenants at a glance",
-	.help = "WAITING: received and staged files. IN WORK: with an app, or between app and store. DONE: delivered (and\n"
-		"expired) files. DELIVERED and REJECTED count records; rejected ones are in quarantine, none is lost.",
-	.run = run,
+    .name = "status",
+    .usage = "",
+    .summary = "the server and all tenants at a glance",
+    .help = "WAITING: received and staged files. IN WORK: with an app, or between app and store. DONE: delivered (and\n"
+	    "expired) files. DELIVERED and REJECTED count records; rejected ones are in quarantine, none is lost.",
+    .run = run,
 };

@@ -21,8 +21,8 @@ struct session {
 	const struct cli *cli;
 	struct client *client;
 	struct arena *a;
-	const char *tenant;          /* of the documents, or as given */
-	const char *body;            /* {"data_file": text, "agreement": text} */
+	const char *tenant; /* of the documents, or as given */
+	const char *body;   /* {"data_file": text, "agreement": text} */
 };
 
 static const char *tenant_path(struct session *s, const char *rest)
@@ -69,7 +69,8 @@ static enum err_code read_documents(struct session *s, const char *arg, struct e
 		ag = ag ? ag : path_join(s->a, arg, "service-agreement.json");
 	} else if (!df && !ag) {
 		err_set(e, ERR_USAGE, "\"%s\" is no directory", arg);
-		return err_hint(e, "name a directory with data-file.json and service-agreement.json, or a tenant with --data-file FILE or "
+		return err_hint(e, "name a directory with data-file.json and service-agreement.json, or a tenant with "
+				   "--data-file FILE or "
 				   "--agreement FILE");
 	}
 	if (df)
@@ -115,7 +116,8 @@ static void print_problems(const struct session *s, const struct json *answer)
 		const char *suggestion = json_get_str(p, "suggestion", "");
 		fprintf(stderr, "%s%s", st->bold, json_get_str(p, "document", ""));
 		if (json_get_int(p, "line", 0))
-			fprintf(stderr, ":%" PRId64 ":%" PRId64, json_get_int(p, "line", 0), json_get_int(p, "column", json_get_int(p, "col", 0)));
+			fprintf(stderr, ":%" PRId64 ":%" PRId64, json_get_int(p, "line", 0),
+				json_get_int(p, "column", json_get_int(p, "col", 0)));
 		fprintf(stderr, "%s: %s%s%s: %s", st->reset, sgr, level, st->reset, json_get_str(p, "path", ""));
 		if (*found)
 			fprintf(stderr, ": found %s", plain_text(s->a, found));
@@ -162,14 +164,17 @@ static enum err_code put(struct session *s, bool may_exist, bool must_exist, str
 	const struct style *st = style_get(s->cli->colour_out);
 	bool added = json_get_bool(answer, "added", false), changed = json_get_bool(answer, "changed", false);
 	printf("%s%-8s%s %s%s%s  documents version %" PRId64, changed ? st->green : st->cyan,
-	       added ? "added" : changed ? "changed" : "same", st->reset, st->bold, s->tenant, st->reset,
-	       json_get_int(answer, "version", 0));
+	       added	 ? "added"
+	       : changed ? "changed"
+			 : "same",
+	       st->reset, st->bold, s->tenant, st->reset, json_get_int(answer, "version", 0));
 	const char *job = json_get_str(answer, "job", NULL);
 	if (job)
 		printf("; its table follows (job %s)", job);
 	printf("\n");
 	if (added && !s->cli->quiet)
-		fprintf(stderr, "next: mysimbdp upload %s FILE, or a token of its own: mysimbdp tenant token %s\n", s->tenant, s->tenant);
+		fprintf(stderr, "next: mysimbdp upload %s FILE, or a token of its own: mysimbdp tenant token %s\n",
+			s->tenant, s->tenant);
 	return ERR_OK;
 }
 
@@ -202,7 +207,8 @@ static void list_row(struct table *t, const struct style *st, const struct json 
 static enum err_code list(struct session *s, struct err *e)
 {
 	static const char *const heads[] = {"TENANT", "STATE", "DOCUMENTS", "TABLE", "RUNS", "DELIVERED", "CHANGED"};
-	static const enum table_align align[] = {TABLE_LEFT, TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT, TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT};
+	static const enum table_align align[] = {TABLE_LEFT, TABLE_LEFT,  TABLE_RIGHT, TABLE_LEFT,
+						 TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT};
 	struct json *answer;
 	struct span text;
 	enum err_code code = call(s, "GET", "/v1/tenants?limit=1000", NULL, &answer, &text, e);
@@ -243,13 +249,14 @@ static enum err_code show(struct session *s, struct err *e)
 	for (const struct json *v = apps ? apps->child : NULL; v; v = v->next) {
 		char in[32];
 		int64_t next = json_time(v, "next");
-		printf("app %s (%s): %s", json_get_str(v, "name", ""), json_get_str(v, "mode", ""), json_get_str(v, "means", "no schedule"));
+		printf("app %s (%s): %s", json_get_str(v, "name", ""), json_get_str(v, "mode", ""),
+		       json_get_str(v, "means", "no schedule"));
 		if (next)
 			printf(", next in %s", human_duration((double)(next - clock_now_us()) / 1e6, in));
 		putchar('\n');
 	}
-	printf("\n%sdata-file.json%s\n%s\n\n%sservice-agreement.json%s\n%s\n", st->cyan, st->reset, json_get_str(answer, "data_file", ""),
-	       st->cyan, st->reset, json_get_str(answer, "agreement", ""));
+	printf("\n%sdata-file.json%s\n%s\n\n%sservice-agreement.json%s\n%s\n", st->cyan, st->reset,
+	       json_get_str(answer, "data_file", ""), st->cyan, st->reset, json_get_str(answer, "agreement", ""));
 	return ERR_OK;
 }
 
@@ -287,8 +294,8 @@ static enum err_code token(struct session *s, struct err *e)
 
 /* ---- jobs */
 
-static enum err_code job(struct session *s, const char *rest, const char *body, const struct json **ret, bool *ret_shown,
-			 struct err *e)
+static enum err_code job(struct session *s, const char *rest, const char *body, const struct json **ret,
+			 bool *ret_shown, struct err *e)
 {
 	struct json *answer = NULL;
 	struct span text;
@@ -318,15 +325,18 @@ static enum err_code propose(struct session *s, struct err *e)
 		return ERR_OK;
 	}
 	for (const struct json *v = changes->child; v; v = v->next)
-		fprintf(stderr, "%s%s%s: %s -> %s%s%s  (%s records; %s)\n", st->bold, json_get_str(v, "field", ""), st->reset,
-			json_get_str(v, "from", ""), st->green, json_get_str(v, "to", ""), st->reset,
-			human_count((uint64_t)json_get_int(v, "records", 0), n[0]), plain_text(s->a, json_get_str(v, "because", "")));
+		fprintf(stderr, "%s%s%s: %s -> %s%s%s  (%s records; %s)\n", st->bold, json_get_str(v, "field", ""),
+			st->reset, json_get_str(v, "from", ""), st->green, json_get_str(v, "to", ""), st->reset,
+			human_count((uint64_t)json_get_int(v, "records", 0), n[0]),
+			plain_text(s->a, json_get_str(v, "because", "")));
 	fprintf(stderr, "%s quarantined records would pass, %s would not\n",
-		human_count((uint64_t)json_get_int(r, "helped", 0), n[0]), human_count((uint64_t)json_get_int(r, "left", 0), n[1]));
+		human_count((uint64_t)json_get_int(r, "helped", 0), n[0]),
+		human_count((uint64_t)json_get_int(r, "left", 0), n[1]));
 	puts(json_get_str(r, "data_file", ""));
 	if (!s->cli->quiet)
-		fprintf(stderr, "%snext: save it (> new.json), then mysimbdp tenant preview %s --data-file new.json%s\n", st->dim, s->tenant,
-			st->reset);
+		fprintf(stderr,
+			"%snext: save it (> new.json), then mysimbdp tenant preview %s --data-file new.json%s\n",
+			st->dim, s->tenant, st->reset);
 	return ERR_OK;
 }
 
@@ -340,10 +350,13 @@ static enum err_code preview(struct session *s, struct err *e)
 	if (code || shown)
 		return code;
 	char n[4][32];
-	printf("%s staged files: %s records, %s accepted, %s rejected\n", human_count((uint64_t)json_get_int(r, "files", 0), n[0]),
-	       human_count((uint64_t)json_get_int(r, "records", 0), n[1]), human_count((uint64_t)json_get_int(r, "accepted", 0), n[2]),
+	printf("%s staged files: %s records, %s accepted, %s rejected\n",
+	       human_count((uint64_t)json_get_int(r, "files", 0), n[0]),
+	       human_count((uint64_t)json_get_int(r, "records", 0), n[1]),
+	       human_count((uint64_t)json_get_int(r, "accepted", 0), n[2]),
 	       human_count((uint64_t)json_get_int(r, "rejected", 0), n[3]));
-	printf("quarantine: %s of %s records would pass\n", human_count((uint64_t)json_get_int(r, "would_pass", 0), n[0]),
+	printf("quarantine: %s of %s records would pass\n",
+	       human_count((uint64_t)json_get_int(r, "would_pass", 0), n[0]),
 	       human_count((uint64_t)json_get_int(r, "quarantined", 0), n[1]));
 	const struct json *rules = json_get(r, "rules");
 	for (const struct json *v = rules ? rules->child : NULL; v; v = v->next)
@@ -356,19 +369,19 @@ static enum err_code preview(struct session *s, struct err *e)
 
 static const struct action {
 	const char *name;
-	int args;              /* behind the name */
+	int args; /* behind the name */
 	enum err_code (*run)(struct session *s, struct err *e);
 	const char *usage;
 } actions[] = {
-	{"add", 1, add, "DIR"},
-	{"list", 0, list, ""},
-	{"show", 1, show, "TENANT"},
-	{"change", 1, change, "DIR, or TENANT --data-file FILE"},
-	{"preview", 1, preview, "DIR, or TENANT --data-file FILE"},
-	{"propose", 1, propose, "TENANT"},
-	{"pause", 1, pause_or_resume, "TENANT"},
-	{"resume", 1, pause_or_resume, "TENANT"},
-	{"token", 1, token, "TENANT"},
+    {"add", 1, add, "DIR"},
+    {"list", 0, list, ""},
+    {"show", 1, show, "TENANT"},
+    {"change", 1, change, "DIR, or TENANT --data-file FILE"},
+    {"preview", 1, preview, "DIR, or TENANT --data-file FILE"},
+    {"propose", 1, propose, "TENANT"},
+    {"pause", 1, pause_or_resume, "TENANT"},
+    {"resume", 1, pause_or_resume, "TENANT"},
+    {"token", 1, token, "TENANT"},
 };
 
 static enum err_code run(const struct cli *cli, struct err *e)
@@ -394,27 +407,27 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option options[] = {
-	{"data-file", 0, "FILE", "change, preview: a new data file configuration; the agreement stays", "file"},
-	{"agreement", 0, "FILE", "change, preview: a new service agreement; the data file configuration stays", "file"},
-	{0},
+    {"data-file", 0, "FILE", "change, preview: a new data file configuration; the agreement stays", "file"},
+    {"agreement", 0, "FILE", "change, preview: a new service agreement; the data file configuration stays", "file"},
+    {0},
 };
 
 const struct verb verb_tenant = {
-	.name = "tenant",
-	.usage = "add|check|list|show|change|preview|propose|pause|resume|token [DIR|TENANT]",
-	.summary = "onboard tenants, check and change their documents",
-	.options = options,
-	.min_args = 1,
-	.max_args = -1,
-	.help = "A tenant is two documents in a directory: data-file.json and service-agreement.json.\n\n"
-		"  check DIR...       everything that is wrong with both documents, without a server\n"
-		"  add DIR            onboard the tenant that the agreement names\n"
-		"  list, show TENANT  who is there, with which documents\n"
-		"  propose TENANT     a data file configuration that takes what is in quarantine, on stdout\n"
-		"  preview DIR        what new documents would do to staged and quarantined records; changes nothing\n"
-		"  change DIR         give a tenant new documents; a table whose types or key change is rebuilt\n"
-		"  pause, resume      stop and start its runs; uploads are taken in both cases\n"
-		"  token TENANT       make its token (shown once; the old one is no longer valid)\n\n"
-		"preview and change also take TENANT --data-file FILE or --agreement FILE.",
-	.run = run,
+    .name = "tenant",
+    .usage = "add|check|list|show|change|preview|propose|pause|resume|token [DIR|TENANT]",
+    .summary = "onboard tenants, check and change their documents",
+    .options = options,
+    .min_args = 1,
+    .max_args = -1,
+    .help = "A tenant is two documents in a directory: data-file.json and service-agreement.json.\n\n"
+	    "  check DIR...       everything that is wrong with both documents, without a server\n"
+	    "  add DIR            onboard the tenant that the agreement names\n"
+	    "  list, show TENANT  who is there, with which documents\n"
+	    "  propose TENANT     a data file configuration that takes what is in quarantine, on stdout\n"
+	    "  preview DIR        what new documents would do to staged and quarantined records; changes nothing\n"
+	    "  change DIR         give a tenant new documents; a table whose types or key change is rebuilt\n"
+	    "  pause, resume      stop and start its runs; uploads are taken in both cases\n"
+	    "  token TENANT       make its token (shown once; the old one is no longer valid)\n\n"
+	    "preview and change also take TENANT --data-file FILE or --agreement FILE.",
+    .run = run,
 };

@@ -61,8 +61,8 @@ static bool about_file(enum err_code code, int status)
 	       (!status && code == ERR_INVALID) || (!status && code == ERR_IO);
 }
 
-static enum err_code send_one(const struct cli *cli, struct client *c, const char *tenant, const char *file, struct jsonw *w,
-			      unsigned *refused, struct err *e)
+static enum err_code send_one(const struct cli *cli, struct client *c, const char *tenant, const char *file,
+			      struct jsonw *w, unsigned *refused, struct err *e)
 {
 	const char *name = cli_get(cli, "name");
 	struct progress bar;
@@ -129,21 +129,22 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option options[] = {
-	{"name", 'n', "NAME", "upload under this name (one file; needed for standard input)", NULL},
-	{0},
+    {"name", 'n', "NAME", "upload under this name (one file; needed for standard input)", NULL},
+    {0},
 };
 
 const struct verb verb_upload = {
-	.name = "upload",
-	.usage = "TENANT FILE...",
-	.summary = "send files to a tenant's staging directory",
-	.options = options,
-	.min_args = 2,
-	.max_args = -1,
-	.help = "A file is known by its name and its content: sending the same again does nothing and says \"already\", so a\n"
-		"broken upload is simply repeated. FILE \"-\" is standard input and needs --name.\n\n"
-		"  mysimbdp upload client_b reviews.csv\n"
-		"  zcat big.csv.gz | mysimbdp upload client_a - --name big.csv\n\n"
-		"exit codes: 0 all taken, 2 a file was refused, 3 no answer, 4 interrupted",
-	.run = run,
+    .name = "upload",
+    .usage = "TENANT FILE...",
+    .summary = "send files to a tenant's staging directory",
+    .options = options,
+    .min_args = 2,
+    .max_args = -1,
+    .help =
+	"A file is known by its name and its content: sending the same again does nothing and says \"already\", so a\n"
+	"broken upload is simply repeated. FILE \"-\" is standard input and needs --name.\n\n"
+	"  mysimbdp upload client_b reviews.csv\n"
+	"  zcat big.csv.gz | mysimbdp upload client_a - --name big.csv\n\n"
+	"exit codes: 0 all taken, 2 a file was refused, 3 no answer, 4 interrupted",
+    .run = run,
 };

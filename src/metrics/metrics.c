@@ -15,24 +15,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LABEL_VALUE_MAX 128       /* longer values are cut */
+#define LABEL_VALUE_MAX 128 /* longer values are cut */
 #define KEY_MAX (METRIC_LABELS_MAX * (LABEL_VALUE_MAX + 1))
 
 struct series {
-	char *key;                    /* label values, each with its NUL */
+	char *key; /* label values, each with its NUL */
 	size_t nkey;
-	double value;                 /* counter, gauge; histogram: sum */
-	uint64_t count;               /* histogram */
-	uint64_t *bucket;             /* histogram: not cumulative */
+	double value;	  /* counter, gauge; histogram: sum */
+	uint64_t count;	  /* histogram */
+	uint64_t *bucket; /* histogram: not cumulative */
 };
 
 struct family {
 	const struct metric_def *def;
 	size_t nlabels, nbuckets;
-	struct series *series;        /* in order of arrival */
+	struct series *series; /* in order of arrival */
 	size_t n, cap;
-	uint32_t *slot;               /* index + 1 into series, 0 free */
-	size_t nslots;                /* a power of two, or 0 */
+	uint32_t *slot; /* index + 1 into series, 0 free */
+	size_t nslots;	/* a power of two, or 0 */
 	struct family *next;
 };
 

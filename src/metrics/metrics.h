@@ -25,8 +25,8 @@ struct metric_def {
 	const char *name;
 	enum metric_type type;
 	const char *help;
-	const char *labels[METRIC_LABELS_MAX + 1];   /* NULL-terminated */
-	const double *buckets;                       /* histogram: upper bounds, ends with 0 */
+	const char *labels[METRIC_LABELS_MAX + 1]; /* NULL-terminated */
+	const double *buckets;			   /* histogram: upper bounds, ends with 0 */
 };
 
 struct metrics;

@@ -54,7 +54,7 @@ static enum err_code parse(const char *body, size_t n, size_t step, struct buf *
 	return code;
 }
 
-#define PART(name, file, text) \
+#define PART(name, file, text)                                                                                         \
 	"--BB\r\nContent-Disposition: form-data; name=\"" name "\"; filename=\"" file "\"\r\n\r\n" text "\r\n"
 
 static void test_chunks(void **state)
@@ -62,13 +62,16 @@ static void test_chunks(void **state)
 	static const struct {
 		const char *body, *seen;
 	} cases[] = {
-		{PART("f", "a.csv", "x,y\r\n1,2\r\n") "--BB--\r\n", "[f|a.csv]x,y\r\n1,2\r\n."},
-		{PART("f", "a", "") PART("g", "b", "\r") "--BB--", "[f|a].[g|b]\r."},
-		{"pre\r\namble\r\n" PART("f", "a", "--BB") "--BB--\r\nepi\r\n--BB\r\nlogue", "[f|a]--BB."},
-		{PART("f", "a", "\r\n--B\r\n--\r\n-\r\n\r\r\n--BA") "--BB  \t\r\n"
-		 "X: y\r\ncontent-disposition:form-data; name=q\r\n\r\nv\r\n--BB--", "[f|a]\r\n--B\r\n--\r\n-\r\n\r\r\n--BA.[q|-]v."},
-		{"\r\n--BB--", ""},
-		{"--BB--", ""},
+	    {PART("f", "a.csv", "x,y\r\n1,2\r\n") "--BB--\r\n", "[f|a.csv]x,y\r\n1,2\r\n."},
+	    {PART("f", "a", "") PART("g", "b", "\r") "--BB--", "[f|a].[g|b]\r."},
+	    {"pre\r\namble\r\n" PART("f", "a", "--BB") "--BB--\r\nepi\r\n--BB\r\nlogue", "[f|a]--BB."},
+	    {PART(
+		 "f", "a",
+		 "\r\n--B\r\n--\r\n-\r\n\r\r\n--BA") "--BB  \t\r\n"
+						     "X: y\r\ncontent-disposition:form-data; name=q\r\n\r\nv\r\n--BB--",
+	     "[f|a]\r\n--B\r\n--\r\n-\r\n\r\r\n--BA.[q|-]v."},
+	    {"\r\n--BB--", ""},
+	    {"--BB--", ""},
 	};
 	struct buf out;
 	(void)state;
@@ -90,9 +93,16 @@ static void test_chunks(void **state)
 static void test_broken(void **state)
 {
 	static const char *const cases[] = {
-		"", "--BB", "--BBx\r\n", "--BB-x", "--BB\r\n\r\ndata\r\n--BB--", "--BB\r\nContent-Disposition: form-data\n\nx\r\n--BB--",
-		"--BB\r\nno colon\r\n\r\n--BB--", "--BB\rX", "--BB\r\nContent-Disposition: file; filename=x\r\n\r\n\r\n--BB--",
-		"--CC\r\n\r\n--CC--",
+	    "",
+	    "--BB",
+	    "--BBx\r\n",
+	    "--BB-x",
+	    "--BB\r\n\r\ndata\r\n--BB--",
+	    "--BB\r\nContent-Disposition: form-data\n\nx\r\n--BB--",
+	    "--BB\r\nno colon\r\n\r\n--BB--",
+	    "--BB\rX",
+	    "--BB\r\nContent-Disposition: file; filename=x\r\n\r\n\r\n--BB--",
+	    "--CC\r\n\r\n--CC--",
 	};
 	struct buf out;
 	(void)state;
@@ -103,9 +113,9 @@ static void test_broken(void **state)
 	size_t n = 70000;
 	char *big = malloc(n);
 	memset(big, 'x', n);
-	assert_int_equal(parse(big, n, 1000, &out), ERR_INVALID);      /* an endless preamble */
+	assert_int_equal(parse(big, n, 1000, &out), ERR_INVALID); /* an endless preamble */
 	memcpy(big, "--BB\r\n", 6);
-	assert_int_equal(parse(big, n, 1000, &out), ERR_INVALID);      /* an endless head */
+	assert_int_equal(parse(big, n, 1000, &out), ERR_INVALID); /* an endless head */
 	free(big);
 	buf_done(&out);
 }
@@ -131,9 +141,9 @@ static void test_boundaries(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_chunks),
-		cmocka_unit_test(test_broken),
-		cmocka_unit_test(test_boundaries),
+	    cmocka_unit_test(test_chunks),
+	    cmocka_unit_test(test_broken),
+	    cmocka_unit_test(test_boundaries),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

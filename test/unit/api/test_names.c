@@ -34,12 +34,13 @@ static void test_names(void **state)
 	assert_false(good("a\\b"));
 	assert_false(good("a\nb"));
 	assert_false(good("a\x7f"));
-	assert_false(good("\xc2\x85"));             /* NEL, a C1 control */
-	assert_false(good("a\xe2\x80\xae" "b"));    /* right-to-left override */
+	assert_false(good("\xc2\x85")); /* NEL, a C1 control */
+	assert_false(good("a\xe2\x80\xae"
+			  "b")); /* right-to-left override */
 	assert_false(good("\xff"));
-	assert_false(good("\xc0\xaf"));             /* an overlong slash */
-	assert_false(good("\xed\xa0\x80"));         /* a surrogate */
-	assert_false(good("\xf4\x90\x80\x80"));     /* above U+10FFFF */
+	assert_false(good("\xc0\xaf"));		/* an overlong slash */
+	assert_false(good("\xed\xa0\x80"));	/* a surrogate */
+	assert_false(good("\xf4\x90\x80\x80")); /* above U+10FFFF */
 	assert_non_null(file_name_check("a\0b", 3));
 }
 
@@ -60,29 +61,29 @@ static void test_dispositions(void **state)
 	static const struct {
 		const char *value, *name;
 	} cases[] = {
-		{"form-data; name=\"f\"; filename=\"a b.csv\"", "a b.csv"},
-		{"form-data; name=f; filename=plain.csv", "plain.csv"},
-		{"form-data;name=f;filename=plain.csv ", "plain.csv"},
-		{"form-data; filename=\"a\\\"b\\\\c.csv\"", "a\"b\\c.csv"},
-		{"form-data; filename=\"a%22b.csv\"", "a\"b.csv"},
-		{"form-data; filename=\"100%25.csv\"", "100%25.csv"},
-		{"form-data; filename=\"C:\\dir\\x.csv\"", "C:\\dir\\x.csv"},
-		{"form-data; filename=\"a;b=c.csv\"; name=x", "a;b=c.csv"},
-		{"attachment; filename=\"f.csv\"; filename*=UTF-8''na%C3%AFve.csv", "na\xc3\xafve.csv"},
-		{"attachment; filename*=utf-8'en'x.csv; filename=\"y.csv\"", "x.csv"},
-		{"form-data; name=\"f\"", "NONE"},
-		{"form-data", "NONE"},
-		{"FORM-DATA; FileName=\"A.csv\"", "A.csv"},
-		{"form-data; filename=\"open", "ERROR"},
-		{"form-data; filename", "ERROR"},
-		{"form-data; =x", "ERROR"},
-		{"form-data; filename=\"a\" junk", "ERROR"},
-		{"attachment; filename*=UTF-8''%zz", "ERROR"},
-		{"attachment; filename*=UTF-8''%00", "ERROR"},
-		{"attachment; filename*=UTF-8''%ff", "ERROR"},
-		{"attachment; filename*=KOI8-R''x", "ERROR"},
-		{"", "ERROR"},
-		{";", "ERROR"},
+	    {"form-data; name=\"f\"; filename=\"a b.csv\"", "a b.csv"},
+	    {"form-data; name=f; filename=plain.csv", "plain.csv"},
+	    {"form-data;name=f;filename=plain.csv ", "plain.csv"},
+	    {"form-data; filename=\"a\\\"b\\\\c.csv\"", "a\"b\\c.csv"},
+	    {"form-data; filename=\"a%22b.csv\"", "a\"b.csv"},
+	    {"form-data; filename=\"100%25.csv\"", "100%25.csv"},
+	    {"form-data; filename=\"C:\\dir\\x.csv\"", "C:\\dir\\x.csv"},
+	    {"form-data; filename=\"a;b=c.csv\"; name=x", "a;b=c.csv"},
+	    {"attachment; filename=\"f.csv\"; filename*=UTF-8''na%C3%AFve.csv", "na\xc3\xafve.csv"},
+	    {"attachment; filename*=utf-8'en'x.csv; filename=\"y.csv\"", "x.csv"},
+	    {"form-data; name=\"f\"", "NONE"},
+	    {"form-data", "NONE"},
+	    {"FORM-DATA; FileName=\"A.csv\"", "A.csv"},
+	    {"form-data; filename=\"open", "ERROR"},
+	    {"form-data; filename", "ERROR"},
+	    {"form-data; =x", "ERROR"},
+	    {"form-data; filename=\"a\" junk", "ERROR"},
+	    {"attachment; filename*=UTF-8''%zz", "ERROR"},
+	    {"attachment; filename*=UTF-8''%00", "ERROR"},
+	    {"attachment; filename*=UTF-8''%ff", "ERROR"},
+	    {"attachment; filename*=KOI8-R''x", "ERROR"},
+	    {"", "ERROR"},
+	    {";", "ERROR"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		const char *got = filename_of(cases[i].value, &a);
@@ -133,10 +134,10 @@ static void test_unescape(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_dispositions),
-		cmocka_unit_test(test_printable),
-		cmocka_unit_test(test_unescape),
+	    cmocka_unit_test(test_names),
+	    cmocka_unit_test(test_dispositions),
+	    cmocka_unit_test(test_printable),
+	    cmocka_unit_test(test_unescape),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,8 @@
 
 #include <cmocka.h>
 
-static const struct metric_def rows = {"mysimbdp_rows_total", METRIC_COUNTER, "Rows.\nAll of \\them.", {"tenant", "rule"}};
+static const struct metric_def rows = {
+    "mysimbdp_rows_total", METRIC_COUNTER, "Rows.\nAll of \\them.", {"tenant", "rule"}};
 static const struct metric_def up = {"mysimbdp_up", METRIC_GAUGE, "Up.", {0}};
 static const double bounds[] = {0.1, 1, 0};
 static const struct metric_def took = {"mysimbdp_took_seconds", METRIC_HISTOGRAM, "Took.", {"route"}, bounds};
@@ -102,9 +103,9 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),
-		cmocka_unit_test(test_series_limit),
-		cmocka_unit_test(test_threads),
+	    cmocka_unit_test(test_text),
+	    cmocka_unit_test(test_series_limit),
+	    cmocka_unit_test(test_threads),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
