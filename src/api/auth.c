@@ -107,7 +107,8 @@ static bool host_is_loopback(const char *h, size_t n)
 		return ntohl(in.s_addr) >> 24 == 127;
 	if (strcmp(host, "[::1]") == 0 || strcasecmp(host, "localhost") == 0)
 		return true;
-	return n > 10 && strcasecmp(host + n - 10, ".localhost") == 0;
+	static const char suffix[] = ".localhost";
+	return n >= sizeof suffix && strcasecmp(host + (n - (sizeof suffix - 1)), suffix) == 0;
 }
 
 static size_t host_length(const char *h)

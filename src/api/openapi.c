@@ -83,7 +83,7 @@ static void write_body(struct jsonw *w, const struct route *rt)
 static void write_route(struct jsonw *w, const struct route *rt)
 {
 	char method[8] = "";
-	for (size_t i = 0; rt->method[i] && i < 7; i++)
+	for (size_t i = 0; i < 7 && rt->method[i]; i++)
 		method[i] = (char)tolower((unsigned char)rt->method[i]);
 	jsonw_key(w, method);
 	jsonw_begin(w, '{');

@@ -50,7 +50,7 @@ static enum err_code find(struct req *r, struct catalog_run *ret, struct err *e)
 
 enum err_code api_run_get(struct req *r, struct err *e)
 {
-	struct catalog_run run;
+	struct catalog_run run = {0};
 	struct catalog_file *files;
 	struct catalog_output *outputs;
 	size_t nfiles, noutputs;
@@ -81,7 +81,7 @@ enum err_code api_run_get(struct req *r, struct err *e)
 
 enum err_code api_run_output(struct req *r, struct err *e)
 {
-	struct catalog_run run;
+	struct catalog_run run = {0};
 	enum err_code code = find(r, &run, e);
 	if (code)
 		return code;

@@ -40,7 +40,7 @@ static enum err_code write_tenant(struct req *r, const struct catalog_tenant *t,
 		return code;
 	struct problems p;
 	problems_init(&p, "", &r->arena);
-	struct documents d;
+	struct documents d = {0};
 	documents_parse(span_str(t->data_file), span_str(t->agreement), &r->arena, &p, &d);
 	struct jsonw *w = &r->w;
 	jsonw_begin(w, '{');
@@ -121,7 +121,7 @@ enum err_code api_tenants(struct req *r, struct err *e)
 
 enum err_code api_tenant_get(struct req *r, struct err *e)
 {
-	struct catalog_tenant t;
+	struct catalog_tenant t = {0};
 	enum err_code code = tenant_find(r, r->param[0], &t, e);
 	return code ? code : write_tenant(r, &t, true, e);
 }
@@ -154,8 +154,8 @@ static enum err_code document_of(struct req *r, const struct json *root, const c
 
 enum err_code api_documents_of_body(struct req *r, const char *tenant, struct documents *ret, struct err *e)
 {
-	struct json *root;
-	struct span df, ag;
+	struct json *root = NULL;
+	struct span df = {0}, ag = {0};
 	struct problems *p = arena_alloc(&r->arena, sizeof *p);
 	enum err_code code = req_json(r, &root, e);
 	if (!code)
@@ -187,11 +187,11 @@ enum err_code api_tenant_put(struct req *r, struct err *e)
 	const char *id = r->param[0], *wrong = tenant_id_check(id);
 	if (wrong)
 		return err_set(e, ERR_INVALID, "the tenant id \"%.80s\" is not allowed: %s", id, wrong);
-	struct documents d;
+	struct documents d = {0};
 	enum err_code code = api_documents_of_body(r, id, &d, e);
 	if (code)
 		return code;
-	struct catalog_tenant before;
+	struct catalog_tenant before = {0};
 	bool existed = catalog_tenant_get(r->api->o.catalog, id, &r->arena, &before, NULL) == ERR_OK;
 	int64_t version = 0;
 	code = catalog_tenant_put(r->api->o.catalog, id, d.data_file_text.p, d.agreement_text.p, d.tables, &version, e);
@@ -227,7 +227,7 @@ enum err_code api_tenant_put(struct req *r, struct err *e)
 
 static enum err_code set_paused(struct req *r, bool paused, struct err *e)
 {
-	struct catalog_tenant t;
+	struct catalog_tenant t = {0};
 	enum err_code code = tenant_find(r, r->param[0], &t, e);
 	if (!code)
 		code = catalog_tenant_pause(r->api->o.catalog, t.id, paused, e);
@@ -259,7 +259,7 @@ enum err_code api_tenant_resume(struct req *r, struct err *e)
 
 enum err_code api_tenant_token(struct req *r, struct err *e)
 {
-	struct catalog_tenant t;
+	struct catalog_tenant t = {0};
 	char token[64];
 	enum err_code code = tenant_find(r, r->param[0], &t, e);
 	if (!code)
@@ -279,7 +279,7 @@ enum err_code api_tenant_token(struct req *r, struct err *e)
 
 enum err_code api_tenant_run(struct req *r, struct err *e)
 {
-	struct catalog_tenant t;
+	struct catalog_tenant t = {0};
 	enum err_code code = tenant_find(r, r->param[0], &t, e);
 	if (code)
 		return code;

@@ -354,7 +354,7 @@ static void log_taken(const struct upload *u, const struct outcome *o)
 		 LF("request", "%s", u->req->id));
 }
 
-static enum err_code commit(struct upload *u, struct outcome *o, struct err *e)
+static void commit(struct upload *u, struct outcome *o)
 {
 	enum receive_result what = RECEIVE_NEW;
 	struct catalog_file f = {0};
@@ -378,8 +378,6 @@ static enum err_code commit(struct upload *u, struct outcome *o, struct err *e)
 		failed(u, o);
 	if (code && !about_one_file(code))
 		log_err("upload failed", &o->err, (struct log_field[]){LF("tenant", "%s", u->tenant)}, 1);
-	(void)e;
-	return ERR_OK;
 }
 
 static void write_outcome(struct jsonw *w, const struct outcome *o, bool mixed)
@@ -421,13 +419,13 @@ enum err_code api_upload(struct req *r, struct err *e)
 		code = part_end(u, e);
 	if (code)
 		return code;
-	if (!u->n) {
+	if (!u->first) {
 		err_set(e, ERR_INVALID, "the form has no file");
 		return err_hint(e, "a file is a part with a filename: curl -F file=@NAME URL");
 	}
 	for (struct outcome *o = u->first; o; o = o->next)
-		if (o->in && (code = commit(u, o, e)))
-			return code;
+		if (o->in)
+			commit(u, o);
 	bool mixed = false;
 	for (const struct outcome *o = u->first->next; o; o = o->next)
 		mixed |= o->status != u->first->status;

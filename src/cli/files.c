@@ -68,8 +68,8 @@ static enum err_code list(const struct cli *cli, struct client *c, struct err *e
 		al[n] = align[i];
 		h[n++] = heads[i];
 	}
-	struct json *answer;
-	struct span text;
+	struct json *answer = NULL;
+	struct span text = {0};
 	const char *path = files_path(cli, tenant, cli_get(cli, "cursor"));
 	enum err_code code = path ? client_call(c, "GET", path, NULL, cli->arena, &answer, &text, e) : err_oom(e);
 	if (code)
@@ -115,7 +115,7 @@ static bool looks_like_id(const char *s)
 static enum err_code find_name(const struct cli *cli, struct client *c, const char *name, const char **ret_id,
 			       struct err *e)
 {
-	struct json *answer;
+	struct json *answer = NULL;
 	const char *tenant = cli_get(cli, "tenant");
 	const char *path = arena_printf(cli->arena, "/v1/files?limit=1&name=%s%s%s", url_escape(cli->arena, name),
 					tenant ? "&tenant=" : "", tenant ? url_escape(cli->arena, tenant) : "");
@@ -230,8 +230,8 @@ static void print_next(const struct cli *cli, struct client *c, const struct jso
 static enum err_code show(const struct cli *cli, struct client *c, struct err *e)
 {
 	const char *id = cli->argv[0];
-	struct json *answer;
-	struct span text;
+	struct json *answer = NULL;
+	struct span text = {0};
 	enum err_code code = looks_like_id(id) ? ERR_OK : find_name(cli, c, id, &id, e);
 	if (code)
 		return code;

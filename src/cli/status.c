@@ -108,8 +108,8 @@ static enum err_code show(const struct cli *cli, struct client *c, struct err *e
 	static const enum table_align align[] = {TABLE_LEFT,  TABLE_LEFT,  TABLE_RIGHT, TABLE_RIGHT,
 						 TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT,
 						 TABLE_RIGHT, TABLE_RIGHT, TABLE_LEFT,	TABLE_LEFT};
-	struct json *answer;
-	struct span text;
+	struct json *answer = NULL;
+	struct span text = {0};
 	enum err_code code = client_call(c, "GET", "/v1/status", NULL, cli->arena, &answer, &text, e);
 	if (code)
 		return code;

@@ -209,8 +209,8 @@ static enum err_code list(struct session *s, struct err *e)
 	static const char *const heads[] = {"TENANT", "STATE", "DOCUMENTS", "TABLE", "RUNS", "DELIVERED", "CHANGED"};
 	static const enum table_align align[] = {TABLE_LEFT, TABLE_LEFT,  TABLE_RIGHT, TABLE_LEFT,
 						 TABLE_LEFT, TABLE_RIGHT, TABLE_LEFT};
-	struct json *answer;
-	struct span text;
+	struct json *answer = NULL;
+	struct span text = {0};
 	enum err_code code = call(s, "GET", "/v1/tenants?limit=1000", NULL, &answer, &text, e);
 	if (code)
 		return code;
@@ -232,8 +232,8 @@ static enum err_code list(struct session *s, struct err *e)
 
 static enum err_code show(struct session *s, struct err *e)
 {
-	struct json *answer;
-	struct span text;
+	struct json *answer = NULL;
+	struct span text = {0};
 	enum err_code code = call(s, "GET", tenant_path(s, ""), NULL, &answer, &text, e);
 	if (code)
 		return code;
@@ -262,7 +262,7 @@ static enum err_code show(struct session *s, struct err *e)
 
 static enum err_code simple_post(struct session *s, const char *rest, struct json **ret, struct err *e)
 {
-	struct span text;
+	struct span text = {0};
 	enum err_code code = call(s, "POST", tenant_path(s, rest), NULL, ret, &text, e);
 	if (!code && s->cli->json)
 		cli_print_json(s->cli, text);
@@ -271,7 +271,7 @@ static enum err_code simple_post(struct session *s, const char *rest, struct jso
 
 static enum err_code pause_or_resume(struct session *s, struct err *e)
 {
-	struct json *answer;
+	struct json *answer = NULL;
 	bool paused = strcmp(s->cli->argv[0], "pause") == 0;
 	enum err_code code = simple_post(s, paused ? "/pause" : "/resume", &answer, e);
 	if (!code && !s->cli->json)
@@ -281,7 +281,7 @@ static enum err_code pause_or_resume(struct session *s, struct err *e)
 
 static enum err_code token(struct session *s, struct err *e)
 {
-	struct json *answer;
+	struct json *answer = NULL;
 	enum err_code code = simple_post(s, "/token", &answer, e);
 	if (code || s->cli->json)
 		return code;
@@ -298,7 +298,7 @@ static enum err_code job(struct session *s, const char *rest, const char *body, 
 			 bool *ret_shown, struct err *e)
 {
 	struct json *answer = NULL;
-	struct span text;
+	struct span text = {0};
 	const char *path = tenant_path(s, rest);
 	enum err_code code = path ? client_job(s->client, path, body, JOB_WAIT_S, s->a, &answer, &text, e) : err_oom(e);
 	if (code == ERR_DOCUMENT)
@@ -312,8 +312,8 @@ static enum err_code job(struct session *s, const char *rest, const char *body, 
 
 static enum err_code propose(struct session *s, struct err *e)
 {
-	const struct json *r;
-	bool shown;
+	const struct json *r = NULL;
+	bool shown = false;
 	enum err_code code = job(s, "/proposal", NULL, &r, &shown, e);
 	if (code || shown)
 		return code;
@@ -342,8 +342,8 @@ static enum err_code propose(struct session *s, struct err *e)
 
 static enum err_code preview(struct session *s, struct err *e)
 {
-	const struct json *r;
-	bool shown;
+	const struct json *r = NULL;
+	bool shown = false;
 	enum err_code code = read_documents(s, s->cli->argv[1], e);
 	if (!code)
 		code = job(s, "/preview", s->body, &r, &shown, e);

@@ -156,6 +156,7 @@ static struct series *series_add(struct family *f, const char *key, size_t nkey)
 		s.bucket = calloc(f->nbuckets + 1, sizeof *s.bucket);
 	if (!s.key || (f->def->type == METRIC_HISTOGRAM && !s.bucket)) {
 		free(s.key);
+		free(s.bucket);
 		return NULL;
 	}
 	memcpy(s.key, key, nkey);
