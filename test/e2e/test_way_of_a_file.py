@@ -8,7 +8,6 @@ import datetime
 import hashlib
 import io
 import json
-import os
 import re
 import stat
 
@@ -233,32 +232,18 @@ def test_a_record_of_every_stage_is_counted_the_same_everywhere(tenants):
     ledger_balances(tenants, "client_b")
 
 
-APP = """#!/bin/sh
-set -eu
+# A tenant's own program; it runs as another user, who can't read the test's directory, so it is given as text.
+APP = ["/bin/sh", "-c", """set -eu
 cd "$SOURCE_PATH/$CLIENT_ID"
 for f in in/*; do
 	case $f in *poison*) echo "can't read $f" >&2; exit 3 ;; esac
 	cp "$f" out/
 done
-"""
+"""]
 
 
-@pytest.fixture
-def own_app(tmp_path):
-    """A tenant's program that everybody may run, wherever the test's own directory is."""
-    def make(text):
-        path = tmp_path / "app.sh"
-        path.write_text(text)
-        path.chmod(0o755)
-        for parent in path.parents:
-            if os.access(parent, os.W_OK) and parent.stat().st_uid == os.getuid() and len(parent.parts) > 2:
-                parent.chmod(parent.stat().st_mode | 0o011)
-        return [str(path)]
-    return make
-
-
-def test_only_the_poisonous_file_is_parked(platform, documents, own_app):
-    directory = documents("client_b", agreement={"apps": [{"name": "copy", "mode": "batch", "command": own_app(APP),
+def test_only_the_poisonous_file_is_parked(platform, documents):
+    directory = documents("client_b", agreement={"apps": [{"name": "copy", "mode": "batch", "command": APP,
                                                            "schedule": "* * * * *"}]})
     platform.stop()
     platform.start("--set", "manager.run_attempts=1")
@@ -278,10 +263,10 @@ def test_only_the_poisonous_file_is_parked(platform, documents, own_app):
     ledger_balances(platform, "client_b")
 
 
-def test_app_without_output_is_a_result(platform, documents, own_app):
+def test_app_without_output_is_a_result(platform, documents):
     """An app may drop everything: the file is processed to its end, and nothing waits for ever."""
     directory = documents("client_b", agreement={"apps": [{"name": "drop", "mode": "batch",
-                                                           "command": own_app("#!/bin/sh\nexit 0\n"),
+                                                           "command": ["/bin/true"],
                                                            "schedule": "* * * * *"}]})
     platform.cli("tenant", "add", directory)
     [file] = platform.upload("client_b", (REVIEWS.name, REVIEWS.read_bytes())).json["files"]
