@@ -31,28 +31,24 @@ static enum err_code resolve(const char *address, int port, struct sockaddr_stor
 	return ERR_OK;
 }
 
-static bool is_loopback(const struct sockaddr_storage *sa)
+/* Where we really listen, as people and clients write it. */
+static enum err_code describe(int fd, struct listener *ret, struct err *e)
 {
-	/* getsockname filled it. NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
-	if (sa->ss_family == AF_INET)
-		return ntohl(((const struct sockaddr_in *)sa)->sin_addr.s_addr) >> 24 == 127;
-	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)sa)->sin6_addr);
-}
-
-static void describe(const struct sockaddr_storage *sa, char url[128])
-{
-	char host[INET6_ADDRSTRLEN] = "";
-	if (sa->ss_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
-		inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-		bool any = in->sin_addr.s_addr == 0;
-		snprintf(url, 128, "http://%s:%u", any ? "127.0.0.1" : host, ntohs(in->sin_port));
-	} else {
-		const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)sa;
-		inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host);
-		bool any = IN6_IS_ADDR_UNSPECIFIED(&in->sin6_addr);
-		snprintf(url, 128, "http://[%s]:%u", any ? "::1" : host, ntohs(in->sin6_port));
-	}
+	struct sockaddr_storage bound;
+	socklen_t n = sizeof bound;
+	char host[INET6_ADDRSTRLEN + 20] = "", port[8] = "";
+	if (getsockname(fd, (struct sockaddr *)&bound, &n) ||
+	    getnameinfo((struct sockaddr *)&bound, n, host, sizeof host, port, sizeof port,
+			NI_NUMERICHOST | NI_NUMERICSERV))
+		return err_sys(e, errno, "ask a socket for its address");
+	ret->loopback = strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
+	if (strcmp(host, "0.0.0.0") == 0)
+		memcpy(host, "127.0.0.1", 10);
+	else if (strcmp(host, "::") == 0)
+		memcpy(host, "::1", 4);
+	bool v6 = strchr(host, ':') != NULL;
+	snprintf(ret->url, sizeof ret->url, "http://%s%s%s:%s", v6 ? "[" : "", host, v6 ? "]" : "", port);
+	return ERR_OK;
 }
 
 /* "127.0.0.1:8090" and "[::1]:8090" carry a port; "::1" does not. */
@@ -104,13 +100,13 @@ enum err_code listen_tcp(const char *text, int port, struct listener *ret, struc
 		    e,
 		    "stop that program (ss -ltnp shows it), or choose another: --set api.port=8091 (0: any free one)");
 	}
-	struct sockaddr_storage bound = {0};
-	n = sizeof bound;
-	getsockname(fd, (struct sockaddr *)&bound, &n);
-	ret->fd = fd;
-	ret->loopback = is_loopback(&bound);
-	describe(&bound, ret->url);
-	return ERR_OK;
+	struct listener l = {.fd = fd};
+	code = describe(fd, &l, e);
+	if (code)
+		close(fd);
+	else
+		*ret = l;
+	return code;
 }
 
 enum err_code listen_unix(const char *path, int *ret_fd, struct err *e)

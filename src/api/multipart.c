@@ -109,6 +109,25 @@ static enum err_code scan(struct multipart *m, const char *p, size_t n, size_t *
 	return code;
 }
 
+static bool header_is(struct span line, const char *name, struct span *ret_value)
+{
+	size_t n = strlen(name);
+	if (line.n <= n || line.p[n] != ':' || strncasecmp(line.p, name, n) != 0)
+		return false;
+	const char *v = line.p + n + 1, *end = line.p + line.n;
+	while (v < end && (*v == ' ' || *v == '\t'))
+		v++;
+	*ret_value = (struct span){v, (size_t)(end - v)};
+	return true;
+}
+
+/* Encodings that leave the bytes as they are; base64 in a form is history (RFC 7578, 4.7), and no file is stored so. */
+static bool plain_encoding(struct span v)
+{
+	return (v.n == 6 && strncasecmp(v.p, "binary", 6) == 0) || (v.n == 4 && strncasecmp(v.p, "8bit", 4) == 0) ||
+	       (v.n == 4 && strncasecmp(v.p, "7bit", 4) == 0);
+}
+
 static enum err_code head_done(struct multipart *m, struct err *e)
 {
 	arena_reset(&m->arena);
@@ -116,20 +135,19 @@ static enum err_code head_done(struct multipart *m, struct err *e)
 	bool found = false;
 	for (const char *p = m->head, *end = m->head + m->nhead; p < end;) {
 		const char *eol = memmem(p, (size_t)(end - p), "\r\n", 2);
-		size_t n = eol ? (size_t)(eol - p) : (size_t)(end - p);
-		const char *colon = memchr(p, ':', n);
-		if (n && !colon)
+		struct span line = {p, eol ? (size_t)(eol - p) : (size_t)(end - p)}, value;
+		if (line.n && !memchr(p, ':', line.n))
 			return broken(m, "a part's header line has no colon", e);
-		if (n && (size_t)(colon - p) == 19 && strncasecmp(p, "Content-Disposition", 19) == 0) {
-			const char *v = colon + 1;
-			while (v < p + n && (*v == ' ' || *v == '\t'))
-				v++;
-			enum err_code code = disposition_parse((struct span){v, (size_t)(p + n - v)}, &m->arena, &d, e);
+		if (header_is(line, "Content-Disposition", &value)) {
+			enum err_code code = disposition_parse(value, &m->arena, &d, e);
 			if (code)
 				return code;
 			found = true;
+		} else if (header_is(line, "Content-Transfer-Encoding", &value) && !plain_encoding(value)) {
+			return broken(
+			    m, "a part has a Content-Transfer-Encoding other than binary, which is not decoded", e);
 		}
-		p += n + 2;
+		p += line.n + 2;
 	}
 	if (!found || strcasecmp(d.type, "form-data") != 0)
 		return broken(m, "a part has no header \"Content-Disposition: form-data\"", e);

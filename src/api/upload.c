@@ -313,6 +313,13 @@ enum err_code upload_begin(struct req *r, struct err *e)
 		u->limit = r->api->max_upload;
 	uint64_t length;
 	content_length(r, &length);
+	const char *encoding = req_header(r, "Content-Encoding");
+	if (encoding && strcasecmp(encoding, "identity") != 0) {
+		err_set(e, ERR_UNSUPPORTED, "the body has Content-Encoding \"%.40s\", which is not decoded here",
+			encoding);
+		return err_hint(
+		    e, "send a compressed file as what it is: NAME.csv.gz or NAME.csv.zst, without that header");
+	}
 	const char *type = req_header(r, "Content-Type");
 	if (!type || strncasecmp(type, "multipart/", 10) != 0)
 		return begin_raw(u, length, e);

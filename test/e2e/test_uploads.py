@@ -256,6 +256,11 @@ def test_broken_forms_leave_nothing(tenants, body):
     assert nothing_left(tenants)
 
 
+def test_encoded_bodies_are_refused(tenants):
+    problem(tenants.call("POST", "/upload-file/client_b?name=a.csv", b"x", headers={"Content-Encoding": "gzip"}), 415)
+    assert originals(tenants) == []
+
+
 def test_form_without_boundary(tenants):
     for kind in ("multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=" + "x" * 71):
         problem(tenants.call("POST", "/upload-file/client_b", b"--x--\r\n", headers={"Content-Type": kind}), 400)

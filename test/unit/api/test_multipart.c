@@ -103,6 +103,8 @@ static void test_broken(void **state)
 	    "--BB\rX",
 	    "--BB\r\nContent-Disposition: file; filename=x\r\n\r\n\r\n--BB--",
 	    "--CC\r\n\r\n--CC--",
+	    "--BB\r\nContent-Disposition: form-data; filename=x\r\nContent-Transfer-Encoding: "
+	    "base64\r\n\r\neA==\r\n--BB--",
 	};
 	struct buf out;
 	(void)state;
