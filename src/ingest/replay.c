@@ -14,8 +14,10 @@
 
 #include "base/fault.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define OUTPUT_MEMORY ((size_t)4 << 20)
 
@@ -31,6 +33,15 @@ struct replay {
 	bool begun;                  /* at the sink */
 };
 
+/* A stand-alone directory may hold several tables with one quarantine: only records that were meant for this one. */
+static bool of_this_table(const struct replay *r)
+{
+	const struct data_file *df = r->plan->data_file;
+	char table[160];
+	snprintf(table, sizeof table, "%s.%s", df->key_space, df->schema->name);
+	return !*r->out.table || strcasecmp(r->out.table, table) == 0;
+}
+
 static enum err_code take_output(void *ctx, int64_t output, bool *ret_take, int64_t *ret_now_us, struct err *e)
 {
 	struct replay *r = ctx;
@@ -41,7 +52,7 @@ static enum err_code take_output(void *ctx, int64_t output, bool *ret_take, int6
 		*ret_take = false;
 		return ERR_OK;
 	}
-	*ret_take = !code && r->out.state == OUTPUT_DELIVERED && r->out.version_rows > 0;
+	*ret_take = !code && r->out.state == OUTPUT_DELIVERED && r->out.version_rows > 0 && of_this_table(r);
 	*ret_now_us = code ? 0 : r->out.created_us;
 	return code;
 }
