@@ -172,9 +172,11 @@ static enum err_code put(struct session *s, bool may_exist, bool must_exist, str
 	if (job)
 		printf("; its table follows (job %s)", job);
 	printf("\n");
-	if (added && !s->cli->quiet)
+	if (added && !s->cli->quiet) {
+		fflush(stdout);
 		fprintf(stderr, "next: mysimbdp upload %s FILE, or a token of its own: mysimbdp tenant token %s\n",
 			s->tenant, s->tenant);
+	}
 	return ERR_OK;
 }
 
