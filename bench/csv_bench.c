@@ -88,7 +88,7 @@ static struct result run(const char *file, const struct schema *s, const struct 
 		res.records += b->nrow;
 		res.rejected += b->nbad;
 		for (uint32_t f = 0; f < s->nfields && b->nrow; f++)
-			res.sum += b->col[f].i64 ? (uint64_t)b->col[f].i64[b->nrow - 1] : b->col[f].ref ? b->col[f].ref[0].len : 0;
+			res.sum += b->col[f].i64 ? (uint64_t)b->col[f].i64[0] : b->col[f].ref ? b->col[f].ref[0].len : 0;
 	}
 	res.bytes = source_bytes(src);
 	csv_close(r);
@@ -127,9 +127,9 @@ int main(int argc, char **argv)
 	int repeats = 5, o;
 	while ((o = getopt(argc, argv, "l:b:r:s:")) != -1) {
 		if (o == 'b')
-			opt.block = (size_t)atol(optarg);
+			opt.block = strtoul(optarg, NULL, 10);
 		else if (o == 'r')
-			repeats = atoi(optarg);
+			repeats = (int)strtol(optarg, NULL, 10);
 		else if (o == 's')
 			only = optarg;
 		for (enum simd_level l = SIMD_AUTO; o == 'l' && l <= SIMD_AVX512; l++)

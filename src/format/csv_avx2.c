@@ -1,4 +1,11 @@
-/* csv_avx2.c: 64 bytes as two registers of 32; cells one by one. Compiled with AVX2, BMI and PCLMUL. */
+/* csv_avx2.c: 64 bytes as two registers of 32; cells one by one. */
+/* Instructions for everything below, the inline functions of headers included: no flags are needed. */
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,pclmul"))), apply_to = function)
+#else
+#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt,pclmul")
+#endif
+
 #include "format/csv_x86.h"
 
 struct pair {
@@ -320,3 +327,7 @@ const struct csv_kernels csv_kernels_avx2 = {
 	.level = SIMD_AVX2, .index = index_avx2, .columns = columns_x86, .texts = texts_avx2, .spans = spans_avx2,
 	.i64 = i64_avx2, .f64 = f64_avx2, .date = date_cells,
 };
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif

@@ -1,7 +1,14 @@
 /*
- * csv_avx512.c: 64 bytes as one register with masks for answers; numbers eight records at a time. Compiled with AVX-512
+ * csv_avx512.c: 64 bytes as one register with masks for answers; numbers eight records at a time. Needs AVX-512
  * F, BW, VL, DQ, VBMI and VBMI2 (Ice Lake, Zen 4 and later).
  */
+/* Instructions for everything below, the inline functions of headers included: no flags are needed. */
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,pclmul,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2"))), apply_to = function)
+#else
+#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt,pclmul,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2")
+#endif
+
 #include "format/csv_x86.h"
 
 ALWAYS_INLINE __m512i load64(const char *p)
@@ -299,3 +306,7 @@ const struct csv_kernels csv_kernels_avx512 = {
 	.level = SIMD_AVX512, .index = index_avx512, .columns = columns_x86, .texts = texts_avx512, .spans = spans_avx512,
 	.i64 = i64_avx512, .f64 = f64_avx512, .date = date_cells,
 };
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif

@@ -275,7 +275,7 @@ static int digits_of(double d, int digits, char out[32])
 	while (n > 1 && out[n - 1] == '0')
 		n--;
 	out[n] = 0;
-	return atoi(*p ? p + 1 : p);
+	return *p ? (int)strtol(p + 1, NULL, 10) : 0;
 }
 
 /* Digits d1d2d3... with the point behind the first one times 10^x, as people write it. */
@@ -332,7 +332,8 @@ static size_t shortest(double d, int from, int to, bool as_float, char out[32])
 size_t f64_format(double d, char out[32])
 {
 	/* 15 digits always survive, but for subnormals */
-	return isfinite(d) ? shortest(d, fabs(d) < 0x1p-1022 ? 1 : 15, 17, false, out) : (size_t)snprintf(out, 32, isnan(d) ? "nan" : "inf");
+	return isfinite(d) ? shortest(d, fabs(d) < 0x1p-1022 ? 1 : 15, 17, false, out)
+			   : (size_t)snprintf(out, 32, isnan(d) ? "nan" : "inf");
 }
 
 size_t f32_format(double d, char out[32])
