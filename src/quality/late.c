@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define IN_MEMORY (UINT64_C(1) << 20)
+#define KEEP_RESIDENT (1u << 18) /* records between two times that written pages are let go */
 
 struct late_rec {
 	uint64_t row_be; /* key: row, then rule */
@@ -83,6 +84,13 @@ static enum err_code late_room(struct late *l, struct err *e)
 	return l->mem ? ERR_OK : err_oom(e);
 }
 
+/* The pages of a mapped file are in the page cache; they need not be ours until somebody reads them. */
+static void let_go(const struct late *l)
+{
+	if (l->mapped)
+		madvise(l->mem, l->mem_size, MADV_DONTNEED);
+}
+
 enum err_code late_finish(struct late *l, void (*found)(void *ctx, uint32_t rule, bool first), void *ctx, struct err *e)
 {
 	const void *p;
@@ -111,8 +119,10 @@ enum err_code late_finish(struct late *l, void (*found)(void *ctx, uint32_t rule
 		row[n] = at;
 		of[n] = r.of;
 		rule[n] = (uint8_t)which;
-		n++;
+		if (++n % KEEP_RESIDENT == 0)
+			let_go(l);
 	}
+	let_go(l);
 	l->row = row;
 	l->of = of;
 	l->rule = rule;

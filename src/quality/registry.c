@@ -17,20 +17,24 @@ BUILTIN(rule_cell_too_long, RULE_CELL_TOO_LONG, "no cell is longer than the read
 BUILTIN(rule_row_too_long, RULE_ROW_TOO_LONG, "no record is longer than the reader's limit");
 
 const struct rule_class *const rule_classes[] = {
+    /* completeness */
     &rule_not_null,
     &rule_null_share,
-    &rule_row_count, /* completeness */
+    &rule_row_count,
+    /* validity */
     &rule_type,
     &rule_range,
     &rule_set,
     &rule_pattern,
     &rule_length,
-    &rule_date_format, /* validity */
+    &rule_date_format,
     &rule_unique,
     &rule_compare,
+    /* timeliness */
     &rule_age,
     &rule_freshness,
-    &rule_file_age, /* timeliness */
+    &rule_file_age,
+    /* what the reader finds */
     &rule_key,
     &rule_field_count,
     &rule_encoding,
