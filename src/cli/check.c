@@ -42,12 +42,13 @@ static enum err_code run(const struct cli *cli, struct err *e)
 
 	if (documents_load(cli, &d, e))
 		return e->code;
-	show_init(&s, cli, false);
-	for (int i = 0; i < cli->argc && !s.interrupted; i++)
+	enum err_code c = show_init(&s, cli, false, e);
+	for (int i = 0; !c && i < cli->argc && !s.interrupted; i++)
 		check_file(cli, &d, &s, cli->argv[i]);
-	show_end(&s);
+	if (!c)
+		show_end(&s);
 	cli_documents_done(&d);
-	return ERR_OK;
+	return c;
 }
 
 static const struct cli_option options[] = {DOCUMENT_OPTIONS, {0}};

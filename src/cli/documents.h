@@ -28,8 +28,9 @@ struct documents {
 	    {"sort-memory", 0, "SIZE", "memory of a sort on disk, for instance 16Mi (default 8Mi)", NULL},             \
 	    {"spill-dir", 0, "DIR", "where sorts put what does not fit (default $TMPDIR or /tmp)", "dir"},             \
 	    {"simd", 0, "LEVEL", "auto (default), portable, avx2 or avx512", NULL},                                    \
+	    {"now", 0, "TIME", "measure ages against this time (RFC 3339) instead of now", NULL},                      \
 	{                                                                                                              \
-		"now", 0, "TIME", "measure ages against this time (RFC 3339) instead of now", NULL                     \
+		"verdict", 0, "FILE", "write the verdict document of each file, a JSON object a line", "file"          \
 	}
 
 enum err_code documents_load(const struct cli *cli, struct documents *ret, struct err *e) MUST_USE;

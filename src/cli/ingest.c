@@ -191,8 +191,9 @@ static enum err_code run(const struct cli *cli, struct err *e)
 		return e->code;
 	d.plan.options.sink_rows = (uint32_t)rows;
 	enum err_code c = target_open(cli, &d, &g, e);
+	if (!c)
+		c = show_init(&s, cli, true, e);
 	if (!c) {
-		show_init(&s, cli, true);
 		for (int i = 0; i < cli->argc && !s.interrupted; i++)
 			ingest_path(cli, &d, &g, &s, cli->argv[i]);
 		show_end(&s);

@@ -4,16 +4,40 @@
 #include "base/fd.h"
 #include "cli/term.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define JSON_MAX ((size_t)256 << 20)
 
-void show_init(struct show *s, const struct cli *cli, bool ingest)
+enum err_code show_init(struct show *s, const struct cli *cli, bool ingest, struct err *e)
 {
+	const char *verdicts = cli_get(cli, "verdict");
+
 	*s = (struct show){.cli = cli, .ingest = ingest};
+	if (verdicts && !(s->verdicts = fopen(verdicts, "we")))
+		return err_sys(e, errno, "write \"%s\"", verdicts);
 	buf_init(&s->files, JSON_MAX);
+	return ERR_OK;
+}
+
+/* A line of --verdict. */
+static void write_verdict(struct show *s, const char *path, const struct ingest_result *r)
+{
+	struct buf b;
+	struct jsonw w;
+
+	buf_init(&b, 1 << 20);
+	jsonw_init(&w, &b);
+	jsonw_begin(&w, '{');
+	jsonw_key(&w, "file");
+	jsonw_span(&w, span_str(path));
+	verdict_write(&r->verdict, &w);
+	jsonw_end(&w, '}');
+	buf_char(&b, '\n');
+	fwrite(b.p, 1, b.n, s->verdicts);
+	buf_done(&b);
 }
 
 /* ---- defects */
@@ -496,6 +520,8 @@ void show_file(struct show *s, const char *path, const char *sha256, const struc
 	add_totals(s, r, code);
 	if (r)
 		show_warnings(s->cli, path, r);
+	if (s->verdicts && !code)
+		write_verdict(s, path, r);
 	if (s->cli->json)
 		json_file(s, path, sha256, r, code, e);
 	else if (!code)
@@ -523,6 +549,10 @@ void show_end(struct show *s)
 		json_end(s);
 	else if (s->nfiles > 1)
 		show_totals(s);
+	if (s->verdicts && fclose(s->verdicts) != 0) {
+		fprintf(stderr, "mysimbdp: \"%s\" can't be written\n", cli_get(s->cli, "verdict"));
+		s->fatal = true;
+	}
 	*s->cli->exit_code = s->interrupted ? 4 : s->fatal ? 3 : s->refused ? 2 : s->rejected ? 1 : 0;
 	buf_done(&s->files);
 }

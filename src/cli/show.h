@@ -2,7 +2,7 @@
  * show.h: results of check and ingest: one JSON object, or a report for people with the first defects.
  *
  *   struct show s;
- *   show_init(&s, cli, true);
+ *   show_init(&s, cli, true, &err);
  *   for each file: show_file(&s, path, sha256, &result, code, &err);
  *   show_end(&s);                        // totals; prints the JSON object; sets the exit code
  *
@@ -14,11 +14,14 @@
 #include "cli/verb.h"
 #include "ingest/ingest.h"
 
+#include <stdio.h>
+
 #define SHOW_RULES_MAX 256
 
 struct show {
 	const struct cli *cli;
 	bool ingest;	  /* else check */
+	FILE *verdicts;	  /* --verdict, NULL */
 	struct buf files; /* JSON of the files so far */
 	bool interrupted, fatal, refused, rejected;
 	uint32_t nfiles;
@@ -31,7 +34,8 @@ struct show {
 	uint32_t ndefects;
 };
 
-void show_init(struct show *s, const struct cli *cli, bool ingest);
+/* Fails when the file of --verdict can't be written. */
+enum err_code show_init(struct show *s, const struct cli *cli, bool ingest, struct err *e) MUST_USE;
 /* One file. code: what the engine returned; a failure is told on stderr and the others go on. sha256 "" when unknown.
  */
 void show_file(struct show *s, const char *path, const char *sha256, const struct ingest_result *r, enum err_code code,

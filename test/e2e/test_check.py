@@ -114,6 +114,18 @@ def test_json(tmp_path):
     assert found["delivered"] == 3 and found["files"][0]["already"] is False
 
 
+def test_verdict_documents(tmp_path):
+    rules = {"rules": [{"rule": "range", "column": "v", "max": 45, "budget": "50%"}]}
+    options = documents(tmp_path, FIELDS, ["id"], rules) + ["--verdict", tmp_path / "verdicts"]
+    run("check", *options, write(tmp_path, LINES), write(tmp_path, ["id,v,s", "1,90,a"], "b.csv"), code=2)
+    first, second = map(json.loads, (tmp_path / "verdicts").read_text().splitlines())
+    assert first["defects"] == {"type": 1, "not_null": 1, "field_count": 1, "range": 2} and not first["refused"]
+    assert first["rules"][-1] == {"rule": "range", "field": "v", "action": "record", "records": 2, "budget": "50%",
+                                  "budget_used_up": False}
+    assert second["refused"] and "the budget is 50%" in second["reason"]
+    run("check", *options[:-1], tmp_path / "none/x", tmp_path / "file.csv", code=3)
+
+
 def test_exit_codes(tmp_path):
     options = documents(tmp_path, FIELDS, ["id"])
     good = write(tmp_path, ["id,v,s", "1,1,a"], "good.csv")
