@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LOCK_POLL_US 100000
@@ -124,6 +125,43 @@ static enum err_code spool_stdin(const struct cli *cli, const char *dir, int *re
 	return *ret_path ? ERR_OK : err_oom(e);
 }
 
+/* The file's identity; a large file shows how far it is, and can be interrupted. */
+static enum err_code hash_path(const struct cli *cli, const char *path, char out[SHA256_HEX], uint64_t *ret_size,
+			       struct err *e)
+{
+	AUTO_FD int fd = -1;
+	struct progress bar;
+	struct sha256 sha;
+	struct stat st;
+	uint8_t digest[SHA256_LEN];
+	size_t n = SPOOL_BLOCK;
+
+	if (fd_open(path, O_RDONLY, 0, &fd, e))
+		return e->code;
+	progress_start(&bar, cli, path_base(path), fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0);
+	char *block = malloc(SPOOL_BLOCK);
+	enum err_code c = block ? sha256_init(&sha, e) : err_oom(e);
+	*ret_size = 0;
+	while (!c && n == SPOOL_BLOCK) {
+		if (atomic_load_explicit(cli->stop, memory_order_relaxed))
+			c = err_set(e, ERR_INTERRUPTED, "interrupted; nothing of \"%s\" was delivered yet", path);
+		else
+			c = fd_read_full(fd, block, SPOOL_BLOCK, &n, path, e);
+		if (c)
+			break;
+		sha256_add(&sha, block, n);
+		*ret_size += n;
+		progress_update(&bar, *ret_size, "identity");
+	}
+	if (block)
+		sha256_done(&sha, digest);
+	if (!c)
+		sha256_hex(digest, out);
+	free(block);
+	progress_end(&bar);
+	return c;
+}
+
 static void tick(void *ctx, const char *phase, uint64_t done, uint64_t total, uint64_t records)
 {
 	struct progress *p = ctx;
@@ -168,7 +206,7 @@ static void ingest_path(const struct cli *cli, const struct documents *d, const 
 		name = "stdin";
 		c = spool_stdin(cli, g->dir, &spool, &read_path, &e);
 	} else {
-		c = sha256_file(path, sha256, &size, &e);
+		c = hash_path(cli, path, sha256, &size, &e);
 	}
 	if (!c)
 		c = ingest_one(cli, d, g, name, read_path, sha256, size, &r, &e);

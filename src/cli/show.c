@@ -441,7 +441,9 @@ static void show_counts(const struct show *s, const struct ingest_result *r)
 	const struct verdict *v = &r->verdict;
 	char a[32], b[32], c[32], rate[96];
 
-	if (r->refused)
+	if (r->refused && v->records == 0)
+		printf("%srefused%s", st->red, st->reset);
+	else if (r->refused)
 		printf("%srefused%s: %s of %s records rejected", st->red, st->reset, human_count(v->rejected, a),
 		       human_count(v->records, b));
 	else if (v->rejected)
@@ -497,7 +499,7 @@ static void show_people(struct show *s, const char *path, const struct ingest_re
 	show_counts(s, r);
 	show_rules(cli, &r->verdict);
 	if (r->refused)
-		printf("%srefused:%s %s%s\n", st->red, st->reset, r->verdict.reason,
+		printf("%sbecause%s %s%s\n", st->red, st->reset, r->verdict.reason,
 		       s->ingest ? "; nothing of the file was delivered" : "");
 }
 
