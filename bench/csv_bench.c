@@ -88,7 +88,7 @@ static struct result run(const char *file, const struct schema *s, const struct 
 		res.records += b->nrow;
 		res.rejected += b->nbad;
 		for (uint32_t f = 0; f < s->nfields && b->nrow; f++)
-			res.sum += b->col[f].i64 ? (uint64_t)b->col[f].i64[0] : b->col[f].ref ? b->col[f].ref[0].len : 0;
+			res.sum += b->col[f].i64 ? (uint64_t)b->col[f].i64[0] : b->col[f].null[0];
 	}
 	res.bytes = source_bytes(src);
 	csv_close(r);

@@ -158,6 +158,10 @@ enum err_code reader_header(struct csv_reader *r, const char *data, const struct
 		err_set(e, ERR_REFUSED, "the header line is no UTF-8");
 		return err_hint(e, "write the file as UTF-8, or name its charset in csv.file.charset");
 	}
+	if (memchr(data + rec->off, 0, rec->len)) {
+		err_set(e, ERR_REFUSED, "the header line has a NUL byte");
+		return err_hint(e, "is it text? UTF-16 must be named in csv.file.charset");
+	}
 	if (rec->ncell > CSV_COLUMNS_MAX)
 		return err_set(e, ERR_REFUSED, "the header has %u columns, at most %u are allowed", rec->ncell,
 			       CSV_COLUMNS_MAX);

@@ -208,7 +208,8 @@ static void columns_x86(const struct csv_run *run)
 			out[r] = 0;
 	}
 	/* before the first record's last mark: where the record before ended */
-	run->ends[(size_t)(ncol - 1) * run->stride - 1] = run->mark[-1];
+	uint32_t *last = run->ends + (ncol - 1) * run->stride;
+	last[-1] = run->mark[-1];
 }
 
 /* Where the cells of a column end, and where those of the column before it did. */
