@@ -262,11 +262,19 @@ void init_main(const struct init_args *a)
 	watch(a, app, &signals);
 }
 
+bool mounts_can_be_private(void)
+{
+	struct statx st;
+	if (statx(AT_FDCWD, "/", 0, 0, &st) || !(st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT))
+		return true;
+	return st.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+}
+
 pid_t init_fork(struct init_args *a, char ns[96])
 {
 	const int all = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC;
 	const int tries[] = {all, all | CLONE_NEWUSER, 0};
-	for (size_t i = a->spec->run.no_namespaces ? 2 : 0; i < 3; i++) {
+	for (size_t i = a->spec->run.no_namespaces || !mounts_can_be_private() ? 2 : 0; i < 3; i++) {
 		if (i == 1 && (geteuid() == 0 || a->spec->run.uid))
 			continue; /* in a user namespace root could not become the tenant's user */
 		if (i == 2 && a->spec->mount_at[0])

@@ -78,6 +78,8 @@ bool runner_can_separate(const char *workspaces)
 		return false;
 	if (reachable(workspaces, (uid_t)-2, (gid_t)-2))
 		return true;
+	if (!mounts_can_be_private())
+		return false;
 	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWNS | CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
 	if (!pid)
 		_exit(0);
