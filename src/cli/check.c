@@ -3,6 +3,7 @@
  * record.
  */
 #include "cli/documents.h"
+#include "cli/rejects.h"
 #include "cli/show.h"
 #include "cli/term.h"
 
@@ -38,15 +39,25 @@ static void check_file(const struct cli *cli, const struct documents *d, struct 
 static enum err_code run(const struct cli *cli, struct err *e)
 {
 	struct documents d;
+	struct rejects rejects;
 	struct show s;
 
 	if (documents_load(cli, &d, e))
 		return e->code;
-	enum err_code c = show_init(&s, cli, false, e);
-	for (int i = 0; !c && i < cli->argc && !s.interrupted; i++)
+	enum err_code c = rejects_open(cli, &rejects, &d.plan.options, e);
+	if (!c)
+		c = show_init(&s, cli, false, e);
+	for (int i = 0; !c && i < cli->argc && !s.interrupted; i++) {
+		rejects_file(&rejects, cli->argv[i]);
 		check_file(cli, &d, &s, cli->argv[i]);
+	}
 	if (!c)
 		show_end(&s);
+	struct err late = {0};
+	if (rejects_close(&rejects, &late) && !c) {
+		c = (*e = late).code;
+		*cli->exit_code = -1; /* the error's own */
+	}
 	cli_documents_done(&d);
 	return c;
 }

@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/hash.h"
 #include "cli/documents.h"
+#include "cli/rejects.h"
 #include "cli/show.h"
 #include "cli/term.h"
 
@@ -218,6 +219,7 @@ static enum err_code run(const struct cli *cli, struct err *e)
 {
 	struct documents d;
 	struct target g;
+	struct rejects rejects;
 	struct show s;
 	uint64_t rows = 0;
 
@@ -230,11 +232,21 @@ static enum err_code run(const struct cli *cli, struct err *e)
 	d.plan.options.sink_rows = (uint32_t)rows;
 	enum err_code c = target_open(cli, &d, &g, e);
 	if (!c)
+		c = rejects_open(cli, &rejects, &d.plan.options, e);
+	bool opened = !c;
+	if (!c)
 		c = show_init(&s, cli, true, e);
 	if (!c) {
-		for (int i = 0; i < cli->argc && !s.interrupted; i++)
+		for (int i = 0; i < cli->argc && !s.interrupted; i++) {
+			rejects_file(&rejects, cli->argv[i]);
 			ingest_path(cli, &d, &g, &s, cli->argv[i]);
+		}
 		show_end(&s);
+	}
+	struct err late = {0};
+	if (opened && rejects_close(&rejects, &late) && !c) {
+		c = (*e = late).code;
+		*cli->exit_code = -1; /* the error's own */
 	}
 	target_close(&g);
 	cli_documents_done(&d);

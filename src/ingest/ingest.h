@@ -31,6 +31,9 @@ struct ingest_options {
 	size_t sort_memory;          /* 0: 8 MiB */
 	const char *spill_dir;
 	unsigned show_defects;       /* keep the first n for people */
+	/* Called for every rejected record, those that only the whole file showed to be bad last; may be NULL. */
+	enum err_code (*rejected)(void *ctx, const struct batch *b, uint32_t row, struct span header, struct err *e);
+	void *rejected_ctx;
 	const atomic_bool *stop;     /* set by a signal handler: ERR_INTERRUPTED at the next batch; may be NULL */
 };
 

@@ -129,6 +129,16 @@ static void tick(struct reading *r, const struct ingest_progress *progress, cons
 	progress->tick(progress->ctx, phase, source_raw_bytes(r->src), r->size, records);
 }
 
+static enum err_code tell_rejected(const struct ingest_plan *p, const struct reading *r, struct err *e)
+{
+	const struct batch *b = r->batch;
+	for (uint32_t i = 0; p->options.rejected && b->nbad && i < b->nrow; i++) {
+		if (b->bad[i] && p->options.rejected(p->options.rejected_ctx, b, i, csv_header(r->csv), e))
+			return e->code;
+	}
+	return ERR_OK;
+}
+
 /* All batches of an open file through gate and consumer. */
 static enum err_code batches(const struct ingest_plan *p, struct reading *r, struct gate *g,
 			     const struct ingest_progress *progress, const char *phase,
@@ -144,6 +154,8 @@ static enum err_code batches(const struct ingest_plan *p, struct reading *r, str
 			return c;
 		records += r->batch->nrow;
 		show(p, r->batch, ret);
+		if ((c = tell_rejected(p, r, e)))
+			return c;
 		if (fault_hit("gate.batch"))
 			return err_set(e, ERR_IO, "fault gate.batch");
 		if (consumer && consumer->batch && (c = consumer->batch(consumer->ctx, r->batch, csv_header(r->csv), e)))
@@ -167,7 +179,7 @@ enum err_code pass_run(const struct ingest_plan *p, const char *path, const stru
 	if (c)
 		return c;
 	struct gate_options go = {.spill_dir = p->options.spill_dir, .file_time_us = p->options.file_time_us,
-				  .now_us = p->options.now_us};
+				  .now_us = p->options.now_us, .memory = p->options.sort_memory};
 	if (!go.file_time_us)
 		go.file_time_us = r.mtime_us;
 	struct gate *g = NULL;
@@ -231,7 +243,8 @@ static enum err_code show_found(void *ctx, struct batch *b, uint32_t r, struct s
 		if (b->defect[i].index == r && b->defect[i].action != DEFECT_WARN)
 			show_one(l->plan, b, &b->defect[i], l->ret);
 	}
-	return ERR_OK;
+	const struct ingest_options *o = &l->plan->options;
+	return o->rejected ? o->rejected(o->rejected_ctx, b, r, header, e) : ERR_OK;
 }
 
 enum err_code pass_show_late(const struct ingest_plan *p, const char *path, struct ingest_result *ret, struct err *e)
@@ -239,7 +252,9 @@ enum err_code pass_show_late(const struct ingest_plan *p, const char *path, stru
 	const struct verdict *v = &ret->verdict;
 	unsigned room = p->options.show_defects - (unsigned)ret->nshown;
 	struct late_show l = {p, ret};
-	struct pass_wanted w = {v->late, v->nlate < room ? v->nlate : room, v, show_found, &l};
+	struct pass_wanted w = {v->late, v->nlate, v, show_found, &l};
+	if (!p->options.rejected && w.n > room)
+		w.n = room;
 	if (w.n == 0 || strcmp(path, "-") == 0)
 		return ERR_OK;
 	return pass_find(p, path, &w, e);

@@ -126,6 +126,20 @@ def test_verdict_documents(tmp_path):
     run("check", *options[:-1], tmp_path / "none/x", tmp_path / "file.csv", code=3)
 
 
+def test_rejects(tmp_path):
+    options = documents(tmp_path, FIELDS, ["id"], {"rules": [{"rule": "unique"}]})
+    path = write(tmp_path, LINES + ["1,9,\"late\nrecord\""])
+    for verb, more in (("check", []), ("ingest", ["--to", f"sqlite:{tmp_path}/out"])):
+        run(verb, *options, *more, "--rejects", tmp_path / "r.csv", "--show", "1", path, code=1)
+        assert (tmp_path / "r.csv").read_text() == "id,v,s\n2,five,b\n3,,c\n4,40\n1,9,\"late\nrecord\"\n"
+    run("check", *options, "--rejects", tmp_path / "r.jsonl", path, code=1)
+    found = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert [(f["row"], f["line"], f["rule"], f["field"]) for f in found] == [
+        (2, 3, "type", "v"), (3, 4, "not_null", "v"), (4, 5, "field_count", None), (7, 8, "unique", "id")]
+    assert found[3]["record"] == "1,9,\"late\nrecord\"" and found[3]["file"] == str(path)
+    run("check", *options, "--rejects", tmp_path / "none/x", path, code=3)
+
+
 def test_exit_codes(tmp_path):
     options = documents(tmp_path, FIELDS, ["id"])
     good = write(tmp_path, ["id,v,s", "1,1,a"], "good.csv")
