@@ -490,7 +490,7 @@ static enum err_code launch(struct manager *m, struct run_slot *s, struct err *e
 enum err_code run_begin(struct manager *m, struct tenant_ctx *t, uint32_t app, const struct deal *d,
 			enum trigger trigger, int64_t scheduled_us, int64_t *ret_run, struct err *e)
 {
-	struct run_slot *s;
+	struct run_slot *s = NULL;
 	int64_t ids[DEAL_MAX];
 	const struct app *ap = &t->agreement->apps[app];
 	enum err_code rc = slot_new(m, &s, e);
@@ -539,7 +539,7 @@ enum err_code run_begin(struct manager *m, struct tenant_ctx *t, uint32_t app, c
 
 enum err_code run_recover(struct manager *m, int64_t run, struct err *e)
 {
-	struct run_slot *s;
+	struct run_slot *s = NULL;
 	struct catalog_run r;
 	struct catalog_file *f;
 	size_t n;
