@@ -40,6 +40,7 @@ struct server {
 	struct manager *manager;
 	struct api *api;
 	int64_t started_ns;
+	char limits[512]; /* what the runner can enforce here */
 };
 
 /* ---- the data directory */
@@ -112,6 +113,7 @@ static enum err_code start(struct server *s, struct err *e)
 	ssize_t n = readlink("/proc/self/exe", s->self, sizeof s->self - 1);
 	if (n < 0)
 		return err_sys(e, errno, "find our own executable");
+	runner_capabilities(s->limits); /* before there are children: it may move us into a group of our own */
 	s->metrics = metrics_new();
 	if (!s->metrics)
 		return err_oom(e);
@@ -132,8 +134,6 @@ static enum err_code start(struct server *s, struct err *e)
 static void say_ready(const struct server *s)
 {
 	double seconds = (double)(clock_mono_ns() - s->started_ns) / 1e9;
-	char limits[512];
-	runner_capabilities(limits);
 	if (s->cli->json) {
 		struct buf b;
 		struct jsonw w;
@@ -147,7 +147,7 @@ static void say_ready(const struct server *s)
 		jsonw_kint(&w, "pid", getpid());
 		jsonw_kdouble(&w, "seconds", seconds);
 		jsonw_key(&w, "limits");
-		jsonw_raw(&w, span_str(limits));
+		jsonw_raw(&w, span_str(s->limits));
 		jsonw_end(&w, '}');
 		puts(buf_cstr(&b));
 		buf_done(&b);
@@ -157,7 +157,7 @@ static void say_ready(const struct server *s)
 		printf("  REST API   %s%s%s\n", t->cyan, api_url(s->api), t->reset);
 		printf("  data       %s\n", s->data);
 		printf("  token      %s/admin.token (the administrator's; the client verbs find it)\n", s->data);
-		printf("  limits     %s\n", limits);
+		printf("  limits     %s\n", s->limits);
 		printf("  stop       Ctrl-C or kill -TERM %d; what runs gets %s to end\n", (int)getpid(),
 		       conf_str(s->conf, "shutdown.grace"));
 	}

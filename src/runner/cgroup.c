@@ -4,8 +4,9 @@
  *
  * Groups are made below our own group, so what limits us limits the runs too, and nothing outside is touched. With v2
  * a group that has processes cannot hand controllers to children ("no internal processes"): when we are alone in ours
- * (systemd: Delegate=yes) we move into the leaf "mysimbdp-control" first. Source: Documentation/admin-guide/cgroup-v2
- * and cgroup-v1 of the Linux kernel.
+ * (systemd: Delegate=yes) we move into the leaf "mysimbdp-control" first; else the nearest group above that hands
+ * controllers on, and that we may write, takes the runs (a login session as root). Source:
+ * Documentation/admin-guide/cgroup-v2 and cgroup-v1 of the Linux kernel.
  */
 #include "runner/internal.h"
 
@@ -31,7 +32,9 @@ static const char *const controller_names[] = {"cpu", "cpuacct", "memory", "pids
 /* Our own group in each hierarchy: an absolute directory, "" when there is no such hierarchy. */
 struct hierarchy {
 	char dir[CONTROLLERS][400];
-	char v2_controllers[256];
+	char v2_mount[400];
+	char v2_have[256];  /* controllers that groups below dir[C_V2] can use */
+	const char *v2_why; /* why not more */
 };
 
 static int write_file(const char *dir, const char *name, const char *text)
@@ -133,8 +136,10 @@ static void find_hierarchies(struct hierarchy *h)
 		if (!rest || sscanf(line, "%*s %*s %*s %511s %511s", root, mount) != 2 ||
 		    sscanf(rest, " - %63s %*s %511s", type, options) != 2)
 			continue;
-		if (!strcmp(type, "cgroup2"))
+		if (!strcmp(type, "cgroup2")) {
 			place(h->dir[C_V2], sizeof h->dir[0], root, mount, "");
+			snprintf(h->v2_mount, sizeof h->v2_mount, "%.399s", mount);
+		}
 		for (int c = 0; !strcmp(type, "cgroup") && c < C_V2; c++)
 			if (has_word(options, controller_names[c]))
 				place(h->dir[c], sizeof h->dir[0], root, mount, controller_names[c]);
@@ -145,8 +150,6 @@ static void find_hierarchies(struct hierarchy *h)
 	size_t n = strlen(d), leaf = strlen(CONTROL_LEAF);
 	if (n > leaf && !strcmp(d + n - leaf, CONTROL_LEAF))
 		d[n - leaf] = 0;
-	if (*d)
-		read_file(d, "cgroup.controllers", h->v2_controllers, sizeof h->v2_controllers);
 }
 
 /* Hand a v2 controller to the groups below ours. NULL or why not. */
@@ -172,21 +175,44 @@ static const char *v2_enable(const char *dir, const char *controller)
 	return rc ? "the kernel refused the controller" : NULL;
 }
 
+/* Where v2 groups of runs go: all controllers of a run must be had in one place. */
+static void v2_choose(struct hierarchy *h)
+{
+	static const enum controller wanted[] = {C_MEMORY, C_CPU, C_PIDS};
+	char *own = h->dir[C_V2], controllers[256], up[400], have[256];
+	if (!*own)
+		return;
+	read_file(own, "cgroup.controllers", controllers, sizeof controllers);
+	for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+		const char *why = has_word(controllers, controller_names[wanted[i]])
+				      ? v2_enable(own, controller_names[wanted[i]])
+				      : NULL;
+		h->v2_why = why ? why : h->v2_why;
+	}
+	read_file(own, "cgroup.subtree_control", h->v2_have, sizeof h->v2_have);
+	snprintf(up, sizeof up, "%s", own);
+	while (!has_word(h->v2_have, "memory") && strlen(up) > strlen(h->v2_mount)) {
+		*strrchr(up, '/') = 0;
+		read_file(up, "cgroup.subtree_control", have, sizeof have);
+		if (has_word(have, "memory") && !access(up, W_OK)) {
+			snprintf(own, sizeof h->dir[0], "%s", up);
+			snprintf(h->v2_have, sizeof h->v2_have, "%s", have);
+		}
+	}
+}
+
 /* The directory of the run's group that has this controller, made when missing; NULL: *why. */
 static const char *group_dir(struct hierarchy *h, enum controller c, const char *name, char out[512], const char **why,
 			     bool *ret_v2)
 {
 	const char *parent = h->dir[c];
 	*ret_v2 = false;
-	if (c == C_V2 || (!*parent && has_word(h->v2_controllers, controller_names[c]))) {
+	if (c == C_V2 || (!*parent && has_word(h->v2_have, controller_names[c]))) {
 		parent = h->dir[C_V2];
 		*ret_v2 = true;
-		*why = c != C_V2 ? v2_enable(parent, controller_names[c]) : NULL;
-		if (*why)
-			return NULL;
 	}
 	if (!*parent) {
-		*why = "this system has no such cgroup controller";
+		*why = h->v2_why ? h->v2_why : "this system has no such cgroup controller";
 		return NULL;
 	}
 	snprintf(out, 512, "%s/%s", parent, name);
@@ -315,6 +341,7 @@ void cgroup_make(const char *name, const struct cgroup_limits *l, struct cgroup 
 	memset(ret, 0, sizeof *ret);
 	memset(rep, 0, sizeof *rep);
 	find_hierarchies(&h);
+	v2_choose(&h);
 	/* Every run gets a v2 group where there is one: cgroup.kill ends a tree at once. */
 	const char *d = *h.dir[C_V2] ? group_dir(&h, C_V2, name, dir, &why, &v2) : NULL;
 	if (d)
