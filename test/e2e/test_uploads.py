@@ -1,8 +1,10 @@
 """Uploads over real sockets: good ones, bad ones, cut and broken ones, and ones that a crash interrupts."""
 
 import hashlib
+import http.client
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -297,6 +299,50 @@ def test_kill_during_an_upload(stopped_platform, point):
     again = p.upload("client_b", ("k.csv", data))
     assert again.status == (200 if files else 201)
     assert len(listing(p)) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kill_at_any_moment_under_load(stopped_platform, seed):
+    """What was acknowledged is there with its content, what was not is there once or not at all."""
+    p = stopped_platform.start()
+    p.cli("tenant", "add", ROOT / "examples" / "client_a")
+    chance = random.Random(seed)
+    contents = {f"{i}.csv": b"%d,%d\n" % (i, seed) * chance.randrange(1, 20_000) for i in range(2000)}
+    acknowledged, waiting = {}, list(contents)
+
+    def send():
+        while waiting:
+            name = waiting.pop()
+            try:
+                answer = p.call("POST", f"/upload-file/client_a?name={name}", contents[name])
+                if answer.status in (200, 201):
+                    acknowledged[name] = answer.json["files"][0]["id"]
+            except (OSError, http.client.HTTPException):
+                return
+
+    threads = [threading.Thread(target=send) for _ in range(6)]
+    [t.start() for t in threads]
+    target = chance.randrange(5, 120)
+    wait_until(lambda: len(acknowledged) >= target, 30, f"{target} uploads")
+    p.kill()
+    [t.join() for t in threads]
+    p.start()
+    files, cursor = {}, ""
+    while cursor is not None:
+        page = p.get(f"/tenant/client_a?limit=1000&cursor={cursor}").json
+        for f in page["files"]:
+            assert f["name"] not in files, "one name, two files"
+            files[f["name"]] = f
+        cursor = page["next"]
+    assert not [n for n in originals(p, "client_a") if not n.isdigit()]
+    for name, id in acknowledged.items():
+        assert files[name]["id"] == id
+    for name, f in files.items():
+        stored = p.data / "staging/client_a/.files" / f["id"][1:]
+        assert stored.read_bytes() == contents[name] and f["state"] != "failed"
+    for name in list(contents)[-150:]:
+        again = p.call("POST", f"/upload-file/client_a?name={name}", contents[name])
+        assert again.status == (200 if name in files else 201)
 
 
 def test_uploads_under_way_end_before_the_server(tenants):
