@@ -28,8 +28,7 @@ static void print_taken(const struct cli *cli, const struct json *f, int status,
 	if (fresh && took > 0)
 		printf(", %s/s", human_bytes((uint64_t)((double)n / took), rate));
 	const char *next = json_get_str(f, "status", "");
-	printf("; %s%s%s\n", json_get_str(f, "state", ""), *next ? ": " : "", next);
-	fputs(s->reset, stdout);
+	printf("; %s%s%s%s\n", json_get_str(f, "state", ""), *next ? ": " : "", next, s->reset);
 }
 
 static void print_refused(const struct cli *cli, const char *name, const struct err *e, int status)
