@@ -103,23 +103,27 @@ enum err_code batch_defect(struct batch *b, uint32_t r, const struct defect *d, 
 #define QUOTE_CHARS 60
 
 /* One character of cell as people may see it; returns how many bytes of cell it took. */
-static size_t quote_char(struct span cell, size_t i, char piece[8])
+static size_t quote_char(struct span cell, size_t i, char piece[8], size_t *ret_len)
 {
 	unsigned char c = (unsigned char)cell.p[i];
-	unsigned k = utf8_step(cell.p + i, cell.n - i);
-	if (c == '\n' || c == '\r' || c == '\t') {
-		snprintf(piece, 8, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+	if (c >= 0x20 && c < 0x7f) {
+		piece[0] = (char)c;
+		*ret_len = 1;
 		return 1;
 	}
+	unsigned k = utf8_step(cell.p + i, cell.n - i);
 	/* C1 controls (U+0080..U+009F) steer terminals as well */
 	bool c1 = k == 2 && c == 0xc2 && (unsigned char)cell.p[i + 1] < 0xa0;
-	if (c < 0x20 || c == 0x7f || k == 0 || c1) {
-		snprintf(piece, 8, "\\x%02x", c1 ? (unsigned char)cell.p[i + 1] : c);
-		return c1 ? 2 : 1;
+	if (k >= 2 && !c1) {
+		memcpy(piece, cell.p + i, k);
+		*ret_len = k;
+		return k;
 	}
-	memcpy(piece, cell.p + i, k);
-	piece[k] = 0;
-	return k;
+	if (c == '\n' || c == '\r' || c == '\t')
+		*ret_len = (size_t)snprintf(piece, 8, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+	else
+		*ret_len = (size_t)snprintf(piece, 8, "\\x%02x", c1 ? (unsigned char)cell.p[i + 1] : c);
+	return c1 ? 2 : 1;
 }
 
 const char *cell_quote(struct span cell, char out[200])
@@ -128,7 +132,7 @@ const char *cell_quote(struct span cell, char out[200])
 	size_t n = 0, chars = 0, i = 0, cut = 0;
 	while (i < cell.n) {
 		char piece[8];
-		size_t took = quote_char(cell, i, piece), len = strlen(piece);
+		size_t len, took = quote_char(cell, i, piece, &len);
 		if (chars + 1 > QUOTE_CHARS || n + len + sizeof more > 200)
 			break;
 		memcpy(out + n, piece, len);

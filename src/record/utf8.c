@@ -51,7 +51,7 @@ size_t utf8_count(const char *p, size_t n)
 {
 	size_t chars = 0;
 	for (size_t i = 0; i < n; chars++) {
-		unsigned k = utf8_step(p + i, n - i);
+		unsigned k = (unsigned char)p[i] < 0x80 ? 1 : utf8_step(p + i, n - i);
 		i += k ? k : 1;
 	}
 	return chars;
