@@ -205,6 +205,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (u.plan.dialect.header && data[0] & 128)
 		buf_str(&u.text, headers[data[1] & 3]);
 	buf_add(&u.text, data + 3, size - 3);
+	struct source *src;
+	if (source_open_span((struct span){u.text.p, u.text.n}, "x", NULL, &src, NULL) != ERR_OK) {
+		buf_done(&u.text);
+		return 0;   /* looks compressed and is not */
+	}
+	bool plain = !*source_encoding(src);
+	source_close(src);
+	if (!plain) {
+		buf_done(&u.text);
+		return 0;
+	}
 	struct buf first;
 	buf_init(&first, 64u << 20);
 	read_all(&u, (struct csv_options){.simd = SIMD_PORTABLE, .batch_rows = 4096}, &first);
