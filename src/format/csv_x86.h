@@ -8,7 +8,6 @@
 #ifndef FORMAT_CSV_X86_H
 #define FORMAT_CSV_X86_H
 
-#include "base/clock.h"
 #include "format/csv_index.h"
 #include "record/number.h"
 
@@ -116,6 +115,19 @@ ALWAYS_INLINE unsigned f64_cells(const char *data, struct csv_spans s, uint32_t 
 	return 0;
 }
 
+/* days_from_civil for four-digit years, in 32 bits and in line; false when the calendar has no such day. */
+ALWAYS_INLINE bool days_of(unsigned y, unsigned m, unsigned d, int64_t *out)
+{
+	static const uint8_t length[16] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	bool leap = y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
+	if (d == 0 || m > 12 || d > length[m] + (m == 2 && leap ? 1u : 0u))
+		return false;
+	/* years begin in March, 400 of them are added to stay above zero */
+	unsigned year = y + 400 - (m <= 2), day = (153 * (m > 2 ? m - 3 : m + 9) + 2) / 5 + d - 1;
+	*out = (int64_t)(year * 365 + year / 4 - year / 100 + year / 400 + day) - (719468 + 146097);
+	return true;
+}
+
 /* "YYYY-MM-DD": XOR with "0000-00-" and "00" leaves digits as small numbers and dashes as zero. */
 ALWAYS_INLINE bool date_one(const char *p, int64_t *out)
 {
@@ -132,10 +144,7 @@ ALWAYS_INLINE bool date_one(const char *p, int64_t *out)
 	unsigned y = (unsigned)((t & 15) * 1000 + (t >> 8 & 15) * 100 + (t >> 16 & 15) * 10 + (t >> 24 & 15));
 	unsigned m = (unsigned)((t >> 40 & 15) * 10 + (t >> 48 & 15));
 	unsigned d = (e & 15) * 10 + (e >> 8 & 15);
-	if (!date_valid(y, m, d))
-		return false;
-	*out = days_from_civil(y, m, d);
-	return true;
+	return days_of(y, m, d, out);
 }
 
 static unsigned date_cells(const char *data, struct csv_spans s, uint32_t n, int64_t *out)

@@ -247,12 +247,49 @@ static void hostile_headers(void **state)
 	buf_done(&t);
 }
 
+/* Each day of 400 years and more around both ends of what a date can be. */
+static void every_day(void **state)
+{
+	static const struct field date = {"d", AVRO_T_STRING, LOGICAL_DATE, STORE_I64};
+	static const struct schema s = {"t", "", &date, 1};
+	static const struct csv_plan p = {.schema = &s, .dialect = {.quote = '"'}};
+	static const int64_t from[] = {-719528, 2932896 - 150000};
+	for (int k = 0; k < 2; k++) {
+		struct buf t;
+		struct source *src;
+		struct csv_reader *r;
+		struct err e;
+		struct batch *b = batch_new(&s, 4096);
+		bool more = true;
+		buf_init(&t, 8 << 20);
+		for (int64_t day = from[k]; day <= from[k] + 150000; day++) {
+			char text[16];
+			buf_add(&t, text, date_format(day, text));
+			buf_char(&t, '\n');
+		}
+		assert_int_equal(source_open_span((struct span){t.p, t.n}, "days", NULL, &src, &e), ERR_OK);
+		assert_int_equal(csv_open(src, &p, NULL, &r, &e), ERR_OK);
+		for (int64_t day = from[k]; more;) {
+			assert_int_equal(csv_next(r, b, &more, &e), ERR_OK);
+			assert_int_equal(b->nbad, 0);
+			for (uint32_t i = 0; i < b->nrow; i++)
+				assert_true(b->col[0].i64[i] == day++);
+			assert_true(more || day == from[k] + 150001);
+		}
+		csv_close(r);
+		source_close(src);
+		batch_free(b);
+		buf_done(&t);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(header_line_as_read), cmocka_unit_test(levels_fall_back), cmocka_unit_test(records_one_by_one),
 		cmocka_unit_test(raw_rows), cmocka_unit_test(places_for_others), cmocka_unit_test(long_records),
 		cmocka_unit_test(nothing_but_defects), cmocka_unit_test(unlucky_files_end), cmocka_unit_test(hostile_headers),
+		cmocka_unit_test(every_day),
 	};
 	return cmocka_run_group_tests_name("csv reader", tests, NULL, NULL);
 }
