@@ -48,7 +48,8 @@ static void index_reset(struct csv_reader *r)
 	ix->at = r->feed.pos;
 	ix->in_quote = ix->after_close = 0;
 	ix->after_mark = 1;
-	ix->any_quote = ix->high = false;
+	ix->any_quote = false;
+	ix->high = 0;
 	ix->bad = ix->bad_utf8 = SIZE_MAX;
 }
 

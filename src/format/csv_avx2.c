@@ -48,12 +48,12 @@ ALWAYS_INLINE __m256i utf8_errors(const char *p)
 ALWAYS_INLINE void check_utf8(struct csv_index *ix, const char *data, size_t at, struct pair v)
 {
 	bool high = _mm256_movemask_epi8(_mm256_or_si256(v.lo, v.hi)) != 0;
-	if (__builtin_expect(high | ix->high, 0)) {
+	if (__builtin_expect(high || ix->high, 0)) {
 		__m256i err = _mm256_or_si256(utf8_errors(data + at), utf8_errors(data + at + 32));
 		if (!_mm256_testz_si256(err, err) && ix->bad_utf8 == SIZE_MAX)
 			ix->bad_utf8 = at;
 	}
-	ix->high = high;
+	ix->high = (uint32_t)_mm256_movemask_epi8(v.hi) >> 29;
 }
 
 ALWAYS_INLINE struct word_masks masks_of(const struct csv_index *ix, struct pair v)

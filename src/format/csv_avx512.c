@@ -70,10 +70,10 @@ ALWAYS_INLINE bool index_one(struct csv_index *ix, const char *data, size_t at, 
 		m.odd |= _mm512_mask_cmpeq_epi8_mask(valid, v, _mm512_set1_epi8(ix->escape));
 	uint64_t lines = m.nl;
 	struct word_marks w = index_word(ix, data, at, m, valid, prefix_xor);
-	bool high = _mm512_movepi8_mask(v) != 0;
-	if (__builtin_expect(high | ix->high, 0) && utf8_error(data + at, v) && ix->bad_utf8 == SIZE_MAX)
+	uint64_t high = _mm512_movepi8_mask(v);
+	if (__builtin_expect((high | ix->high) != 0, 0) && utf8_error(data + at, v) && ix->bad_utf8 == SIZE_MAX)
 		ix->bad_utf8 = at;
-	ix->high = high;
+	ix->high = high >> 61;
 	bool stop = w.bad != 0;
 	if (__builtin_expect(stop, 0))
 		index_stop(ix, at, &w, &lines);

@@ -25,7 +25,7 @@ struct csv_index {
 	uint64_t in_quote;       /* all ones inside of quotes */
 	uint64_t after_close, after_mark;   /* bit 0: the byte before `at` was one */
 	bool any_quote;          /* since the lists were empty */
-	bool high;               /* the last word had bytes beyond ASCII */
+	uint64_t high;           /* not 0: one of the last three bytes is beyond ASCII, a character may go on */
 	size_t bad;              /* SIZE_MAX, or the byte that breaks the grammar */
 	size_t bad_utf8;         /* SIZE_MAX, or where invalid UTF-8 was found first (up to 3 bytes behind its start) */
 	uint64_t lines;          /* line end bytes seen, quoted ones too */
