@@ -9,7 +9,7 @@
 static void fold_lower(const char *s, char out[NAME_MAX_])
 {
 	size_t i = 0;
-	for (; s[i] && i < NAME_MAX_ - 1; i++)
+	for (; i < NAME_MAX_ - 1 && s[i]; i++)
 		out[i] = (char)tolower((unsigned char)s[i]);
 	out[i] = 0;
 }

@@ -16,7 +16,7 @@ void wire_text(struct jsonw *w, const char *key, const char *s)
 	}
 	char hex[2 * 4096 + 1];
 	size_t n = 0;
-	for (; s[n] && n < 4096; n++)
+	for (; n < 4096 && s[n]; n++)
 		snprintf(hex + 2 * n, 3, "%02x", (unsigned char)s[n]);
 	jsonw_key(w, key);
 	jsonw_begin(w, '{');
