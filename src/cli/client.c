@@ -414,13 +414,18 @@ enum err_code client_upload(struct client *c, const char *tenant, const char *fi
 	return client_upload_as(c, tenant, file, path_base(file), tick, ctx, a, ret, ret_status, e);
 }
 
-enum err_code client_job(struct client *c, const char *path, const char *body, int64_t wait_s, struct arena *a,
-			 struct json **ret, struct span *ret_text, struct err *e)
+enum err_code client_job_wait(struct client *c, const char *id, int64_t wait_s, struct arena *a, struct json **ret,
+			      struct span *ret_text, struct err *e)
 {
 	int64_t until = clock_mono_ns() + wait_s * INT64_C(1000000000);
-	enum err_code code = client_call(c, "POST", path, body, a, ret, ret_text, e);
-	while (!code) {
-		const char *id = json_get_str(*ret, "id", ""), *state = json_get_str(*ret, "state", "");
+	char *path = arena_printf(a, "/v1/jobs/%s", id);
+	if (!path)
+		return err_oom(e);
+	for (;;) {
+		enum err_code code = client_call(c, "GET", path, NULL, a, ret, ret_text, e);
+		if (code)
+			return code;
+		const char *state = json_get_str(*ret, "state", "");
 		if (strcmp(state, "done") == 0)
 			return ERR_OK;
 		if (strcmp(state, "failed") == 0)
@@ -432,8 +437,12 @@ enum err_code client_job(struct client *c, const char *path, const char *body, i
 			return err_hint(e, "it goes on by itself; %s/v1/jobs/%s tells how far it is", c->url, id);
 		}
 		usleep(JOB_POLL_US);
-		char *job = arena_printf(a, "/v1/jobs/%s", id);
-		code = job ? client_call(c, "GET", job, NULL, a, ret, ret_text, e) : err_oom(e);
 	}
-	return code;
+}
+
+enum err_code client_job(struct client *c, const char *path, const char *body, int64_t wait_s, struct arena *a,
+			 struct json **ret, struct span *ret_text, struct err *e)
+{
+	enum err_code code = client_call(c, "POST", path, body, a, ret, ret_text, e);
+	return code ? code : client_job_wait(c, json_get_str(*ret, "id", ""), wait_s, a, ret, ret_text, e);
 }

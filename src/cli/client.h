@@ -28,6 +28,9 @@ enum err_code client_upload_as(struct client *c, const char *tenant, const char 
 /* Ask for a job (POST path) and wait for its end; *ret is the job with its result. ERR_REFUSED when it failed. */
 enum err_code client_job(struct client *c, const char *path, const char *body, int64_t wait_s, struct arena *a,
 			 struct json **ret, struct span *ret_text, struct err *e) MUST_USE;
+/* Until a job has ended; ERR_TIMEOUT after wait_s, and the job goes on. */
+enum err_code client_job_wait(struct client *c, const char *id, int64_t wait_s, struct arena *a, struct json **ret,
+			      struct span *ret_text, struct err *e) MUST_USE;
 const char *client_url(const struct client *c);
 /* Text of tenants for a terminal: control characters become blanks. In the arena. */
 const char *plain_text(struct arena *a, const char *s);

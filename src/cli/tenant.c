@@ -16,6 +16,7 @@
 
 #define DOCUMENT_MAX (1u << 20)
 #define JOB_WAIT_S 600
+#define REBUILD_WAIT_S 60
 
 struct session {
 	const struct cli *cli;
@@ -131,6 +132,20 @@ static void print_problems(const struct session *s, const struct json *answer)
 
 /* ---- the actions */
 
+/* New documents are in force at once; the table's new shape is its worker's work. */
+static enum err_code follow_rebuild(struct session *s, const char *job, struct err *e)
+{
+	struct json *answer = NULL;
+	enum err_code code = client_job_wait(s->client, job, REBUILD_WAIT_S, s->a, &answer, NULL, e);
+	if (!code)
+		printf(", its table has the new shape");
+	else if (code == ERR_TIMEOUT || code == ERR_INTERRUPTED)
+		printf("; its table follows (job %s)", job);
+	else
+		return err_prefix(e, "the documents are changed, but not the table (job %s)", job);
+	return ERR_OK;
+}
+
 static enum err_code put(struct session *s, bool may_exist, bool must_exist, struct err *e)
 {
 	struct json *answer = NULL, *now = NULL;
@@ -170,14 +185,15 @@ static enum err_code put(struct session *s, bool may_exist, bool must_exist, str
 	       st->reset, st->bold, s->tenant, st->reset, json_get_int(answer, "version", 0));
 	const char *job = json_get_str(answer, "job", NULL);
 	if (job)
-		printf("; its table follows (job %s)", job);
+		code = follow_rebuild(s, job, e);
 	printf("\n");
+	fflush(stdout);
 	if (added && !s->cli->quiet) {
 		fflush(stdout);
 		fprintf(stderr, "next: mysimbdp upload %s FILE, or a token of its own: mysimbdp tenant token %s\n",
 			s->tenant, s->tenant);
 	}
-	return ERR_OK;
+	return code;
 }
 
 static enum err_code add(struct session *s, struct err *e)
@@ -335,6 +351,7 @@ static enum err_code propose(struct session *s, struct err *e)
 		human_count((uint64_t)json_get_int(r, "helped", 0), n[0]),
 		human_count((uint64_t)json_get_int(r, "left", 0), n[1]));
 	puts(json_get_str(r, "data_file", ""));
+	fflush(stdout);
 	if (!s->cli->quiet)
 		fprintf(stderr,
 			"%snext: save it (> new.json), then mysimbdp tenant preview %s --data-file new.json%s\n",
@@ -364,6 +381,7 @@ static enum err_code preview(struct session *s, struct err *e)
 	for (const struct json *v = rules ? rules->child : NULL; v; v = v->next)
 		printf("  %s %s: %s records\n", json_get_str(v, "rule", ""), json_get_str(v, "field", ""),
 		       human_count((uint64_t)json_get_int(v, "records", 0), n[0]));
+	fflush(stdout);
 	if (!s->cli->quiet)
 		fprintf(stderr, "nothing was changed; `mysimbdp tenant change` with the same arguments does it\n");
 	return ERR_OK;
