@@ -450,7 +450,8 @@ static void show_counts(const struct show *s, const struct ingest_result *r)
 		printf("%s%s rejected%s, %s of %s records accepted", st->red, human_count(v->rejected, a), st->reset,
 		       human_count(v->accepted, b), human_count(v->records, c));
 	else
-		printf("%sall %s records accepted%s", st->green, human_count(v->records, a), st->reset);
+		printf("%s%s%s record%s accepted%s", st->green, v->records > 1 ? "all " : "",
+		       human_count(v->records, a), v->records == 1 ? "" : "s", st->reset);
 	if (s->ingest && !r->refused)
 		printf(", %s%s delivered%s%s", st->green, human_count(r->delivered, a), st->reset,
 		       r->resumed ? " (resumed)" : "");

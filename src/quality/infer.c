@@ -358,12 +358,21 @@ static enum err_code read_types(struct infer *x, struct err *e)
 	if (sniff_charset(x, e) || sniff_dialect(x, e))
 		return e->code;
 	enum err_code c = infer_profile(x, &not_utf8, e);
-	if (!c || !not_utf8)
+	if (not_utf8) {
+		if (sniff_one_byte(x, e) || sniff_dialect(x, e))
+			return e->code;
+		c = infer_profile(x, &not_utf8, e);
+	}
+	if (c || x->ragged == 0 || x->whole)
 		return c;
-	x->nfield = 0;
-	if (sniff_one_byte(x, e) || sniff_dialect(x, e))
+	/* Rows that do not fit: perhaps the first ones were no good sample. */
+	struct csv_dialect first = x->dialect;
+	x->whole = true;
+	if (sniff_dialect(x, e))
 		return e->code;
-	return infer_profile(x, &not_utf8, e);
+	bool same = first.separator == x->dialect.separator && first.quote == x->dialect.quote &&
+		    first.escape == x->dialect.escape;
+	return same ? ERR_OK : infer_profile(x, &not_utf8, e);
 }
 
 static enum err_code run_all(struct infer *x, struct err *e)
@@ -379,11 +388,9 @@ static enum err_code run_all(struct infer *x, struct err *e)
 	if (x->records == 0)
 		infer_note(x, "there are no records: every column is text");
 	if (x->ret->hopeless)
-		infer_note(
-		    x,
-		    "%llu records are rejected under any schema (number of cells, quotes, NUL bytes): see `mysimbdp "
-		    "check`",
-		    (unsigned long long)x->ret->hopeless);
+		infer_note(x, "%llu record%s rejected under any schema (number of cells, quotes, NUL bytes): see %s",
+			   (unsigned long long)x->ret->hopeless, x->ret->hopeless == 1 ? " is" : "s are",
+			   "`mysimbdp check`");
 	tell_dialect(x);
 	return ERR_OK;
 }

@@ -50,6 +50,7 @@ struct infer {
 	const char **name; /* per column; NULL: no name */
 	struct profile *col;
 	uint64_t records, ragged;
+	bool whole; /* the dialect is chosen by all rows, not only the first */
 	/* The first records, for finding a key: text hashes, row-major. */
 	uint64_t *sample;
 	uint32_t nsample, sample_cap;

@@ -1,9 +1,9 @@
 /*
  * sniff.c: charset, separator, quote and header from the beginning of a file.
  *
- * Every combination of separator and quote parses the first rows; the one wins by which the most rows have the same
- * number of cells, then the one with more cells. A first row of names, above columns that are something else, is a
- * header.
+ * Every combination of separator and quote parses the first rows (all rows, when that left some that do not fit); the
+ * one wins by which the most rows have the same number of cells, then the one with more cells. A first row of names,
+ * above columns that are something else, is a header.
  */
 #include "quality/infer_internal.h"
 #include "record/name.h"
@@ -107,28 +107,33 @@ enum err_code sniff_one_byte(struct infer *x, struct err *e)
 
 struct tally {
 	struct csv_dialect dialect;
-	uint32_t rows, good;
+	uint64_t rows, good;
 	uint32_t cells;		/* the most frequent count */
-	uint32_t quoted_single; /* cells like 'this' */
+	uint64_t quoted_single; /* cells like 'this' */
 	uint32_t filled;	/* cells that are not empty */
 };
 
-static enum err_code count_rows(const struct infer *x, struct tally *t, uint32_t *count, struct err *e)
+static enum err_code count_rows(const struct infer *x, struct tally *t, uint64_t *count, struct err *e)
 {
 	struct source *src = NULL;
 	struct csv_raw *raw = NULL;
 	struct raw_row row;
 	bool more = true;
-	size_t bytes = 0;
+	uint64_t bytes = 0;
 
 	if (infer_source(x, &src, e))
 		return e->code;
 	enum err_code c = csv_raw_open(src, &t->dialect, NULL, &raw, e);
-	while (!c && t->rows < SNIFF_ROWS && bytes < SNIFF_BYTES) {
+	while (!c && (x->whole || (t->rows < SNIFF_ROWS && bytes < SNIFF_BYTES))) {
 		c = csv_raw_next(raw, &row, &more, e);
 		if (c || !more)
 			break;
 		t->rows++;
+		if (t->rows % 4096 == 0) {
+			infer_tick(x, "dialect", src);
+			if ((c = infer_stopped(x, e)))
+				break;
+		}
 		bytes += row.whole.n;
 		if (row.rule || row.ncell > CELLS_MAX)
 			continue;
@@ -159,7 +164,7 @@ static bool better(const struct tally *a, const struct tally *b)
 
 	if (am != bm)
 		return am;
-	unsigned long long x = (unsigned long long)a->good * b->rows, y = (unsigned long long)b->good * a->rows;
+	unsigned __int128 x = (unsigned __int128)a->good * b->rows, y = (unsigned __int128)b->good * a->rows;
 	if (x != y)
 		return x > y;
 	return a->cells > b->cells;
@@ -171,7 +176,7 @@ static enum err_code choose_dialect(struct infer *x, struct tally *best, struct 
 	static const struct {
 		char quote, escape;
 	} quotes[] = {{'"', '"'}, {'"', '\\'}, {'\'', '\''}, {0, 0}};
-	uint32_t *count = malloc((CELLS_MAX + 1) * sizeof(*count));
+	uint64_t *count = malloc((CELLS_MAX + 1) * sizeof(*count));
 	bool any = false;
 	enum err_code c = count ? ERR_OK : err_oom(e);
 
@@ -187,9 +192,12 @@ static enum err_code choose_dialect(struct infer *x, struct tally *best, struct 
 			if (q == 0)
 				plain = t;
 			/* Cells like 'this' nearly everywhere: the quote is ', even if all rows agree without it. */
-			uint64_t ours = t.good * (uint64_t)mine.rows, theirs = mine.good * (uint64_t)t.rows;
+			unsigned __int128 ours = (unsigned __int128)t.good * mine.rows;
+			unsigned __int128 theirs = (unsigned __int128)mine.good * t.rows;
 			bool single = t.dialect.quote == '\'' && plain.quoted_single * 2 > plain.filled;
-			if (q == 0 || ours > theirs || (single && ours == theirs))
+			/* Without any such cell it is no quote. */
+			bool possible = t.dialect.quote != '\'' || plain.quoted_single > 0;
+			if (q == 0 || (possible && ours > theirs) || (single && ours == theirs))
 				mine = t;
 			c = c ? c : infer_stopped(x, e);
 		}

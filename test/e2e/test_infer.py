@@ -216,8 +216,17 @@ def test_refused(tmp_path):
 def test_ragged_rows_are_told(tmp_path):
     path = write(tmp_path, "id,v\n" + "".join(f"{i},{i}\n" for i in range(50)) + "1,2,3\n")
     done = run("infer", path)
-    assert "1 records are rejected under any schema" in done.stderr
+    assert "1 record is rejected under any schema" in done.stderr
     assert check(json.loads(done.stdout), path, tmp_path)[0]["rejected"] == 1
+
+
+def test_the_first_rows_are_no_good_sample(tmp_path):
+    """Only far behind it shows that the quote is no quote."""
+    lines = ["id,t"] + [f"{i},plain" for i in range(3000)] + [f'{i},"a" and b' for i in range(3000, 3050)]
+    path = write(tmp_path, "\n".join(lines) + "\n")
+    document = infer(path)
+    assert document["csv.quote.char"] == ""
+    assert check(document, path, tmp_path)[0]["accepted"] == 3050
 
 
 # ---- random files
