@@ -75,6 +75,8 @@ struct csv_reader {
 /* Convert cell into field f of row i, or add a defect. */
 enum err_code take_cell(struct csv_reader *r, struct batch *b, uint32_t i, uint32_t f, struct csv_cell cell,
 			struct err *e) MUST_USE;
+/* Put a converted value into field f of row i; canonical forms that are not the text itself go to scratch. */
+void store_value(struct csv_reader *r, struct batch *b, uint32_t i, uint32_t f, struct span text, const struct value *v);
 /* Append a scanned record. */
 enum err_code take_record(struct csv_reader *r, struct batch *b, const struct csv_record *rec, struct err *e) MUST_USE;
 void reader_locate(struct batch *b, struct defect *d);

@@ -75,8 +75,7 @@ static char *scratch_take(struct csv_block *blk, size_t n)
 	return p;
 }
 
-static void store(struct csv_reader *r, struct batch *b, uint32_t i, uint32_t f, struct csv_cell cell, struct span text,
-		  const struct value *v)
+void store_value(struct csv_reader *r, struct batch *b, uint32_t i, uint32_t f, struct span text, const struct value *v)
 {
 	struct column *c = &b->col[f];
 	c->null[i] = 0;
@@ -84,7 +83,7 @@ static void store(struct csv_reader *r, struct batch *b, uint32_t i, uint32_t f,
 		c->i64[i] = v->i;
 	} else if (c->f64) {
 		c->f64[i] = v->d;
-	} else if (v->s.n == text.n && memcmp(v->s.p, text.p, text.n) == 0) {
+	} else if (v->s.p == text.p || (v->s.n == text.n && memcmp(v->s.p, text.p, text.n) == 0)) {
 		/* the text is its own canonical form; repaired ones lie in scratch already */
 		c->ref[i] = (struct cell_ref){(uint32_t)(text.p - b->data), (uint32_t)text.n};
 	} else {
@@ -120,7 +119,7 @@ enum err_code take_cell(struct csv_reader *r, struct batch *b, uint32_t i, uint3
 		convert_reason(field, text, why, reason);
 		return type_defect(r, b, i, f, RULE_TYPE, cell, reason, e);
 	}
-	store(r, b, i, f, cell, text, &v);
+	store_value(r, b, i, f, text, &v);
 	if (r->column[f].key && text.n == 0)
 		return type_defect(r, b, i, f, RULE_KEY, cell, "an empty text in a column of the primary key", e);
 	return ERR_OK;

@@ -115,18 +115,46 @@ static void refs_of_spans(struct csv_reader *r, uint32_t n)
 		r->refs[i] = (struct cell_ref){r->spans.end[i] - r->spans.len[i], r->spans.len[i]};
 }
 
-static enum err_code take_text(struct csv_reader *r, struct batch *b, uint32_t f, const struct csv_run *run, struct err *e)
+/* Bounds of a column's cells as refs, and nulls. */
+static unsigned column_refs(struct csv_reader *r, struct batch *b, uint32_t f, const struct csv_run *run,
+			    struct cell_ref *ref)
 {
 	struct column *col = &b->col[f];
-	bool plain = r->column[f].kind == COLUMN_TEXT;
-	struct cell_ref *ref = plain ? col->ref + b->nrow : r->refs;
 	unsigned flags = r->k->texts(run, (uint32_t)r->layout.column_of[f], ref, col->null + b->nrow);
 	if (r->nnull_word && mark_null_words(r, b->data, ref, col->null + b->nrow, run->n))
 		flags |= CSV_NULL;
-	if (!plain)
-		flags |= CSV_BAD;   /* each cell for itself */
 	col->any_null = col->any_null || (flags & CSV_NULL);
+	return flags;
+}
+
+static enum err_code take_text(struct csv_reader *r, struct batch *b, uint32_t f, const struct csv_run *run, struct err *e)
+{
+	unsigned flags = column_refs(r, b, f, run, b->col[f].ref + b->nrow);
 	return flags & r->column[f].look ? second_look(r, b, f, run, flags, e) : ERR_OK;
+}
+
+/* Types without a kernel: each cell through convert_cell; what is null, empty, quoted twice or wrong by take_cell. */
+static enum err_code take_other(struct csv_reader *r, struct batch *b, uint32_t f, const struct csv_run *run,
+				struct err *e)
+{
+	const struct field *field = &r->schema->fields[f];
+	const uint8_t *null = b->col[f].null + b->nrow;
+	char scratch[CONVERT_SCRATCH];
+	(void)column_refs(r, b, f, run, r->refs);
+	for (uint32_t i = 0; i < run->n; i++) {
+		struct cell_ref ref = r->refs[i];
+		struct span text = {b->data + ref.off, ref.len};
+		struct value v = {0};
+		if (!null[i] && ref.len && !(run->quotes && memchr(text.p, run->quote, text.n)) &&
+		    convert_cell(field, text, &v, scratch) == CONVERT_OK) {
+			store_value(r, b, b->nrow + i, f, text, &v);
+			continue;
+		}
+		enum err_code rc = take_cell(r, b, b->nrow + i, f, cell_of(r, b, ref), e);
+		if (rc)
+			return rc;
+	}
+	return ERR_OK;
 }
 
 static enum err_code take_number(struct csv_reader *r, struct batch *b, uint32_t f, const struct csv_run *run,
@@ -161,8 +189,14 @@ static enum err_code take_number(struct csv_reader *r, struct batch *b, uint32_t
 static enum err_code take_column(struct csv_reader *r, struct batch *b, uint32_t f, const struct csv_run *run,
 				 struct err *e)
 {
-	enum column_kind kind = r->column[f].kind;
-	return kind == COLUMN_TEXT || kind == COLUMN_OTHER ? take_text(r, b, f, run, e) : take_number(r, b, f, run, e);
+	switch (r->column[f].kind) {
+	case COLUMN_TEXT:
+		return take_text(r, b, f, run, e);
+	case COLUMN_OTHER:
+		return take_other(r, b, f, run, e);
+	default:
+		return take_number(r, b, f, run, e);
+	}
 }
 
 /* The cell with the doubled quotes dq[0..ndq): a copy with one each, in scratch. */
