@@ -39,23 +39,23 @@ struct settings {
 
 struct filter {
 	char separator;
-	char eol;              /* '\n', or '\r' in a file that has no other; 0 until the first record ended */
-	bool header;           /* the next record is the header */
-	bool rest_of_line;     /* inside a line over BLOCK: passed on up to its end */
+	char eol;	   /* '\n', or '\r' in a file that has no other; 0 until the first record ended */
+	bool header;	   /* the next record is the header */
+	bool rest_of_line; /* inside a line over BLOCK: passed on up to its end */
 	uint64_t records, dropped;
 };
 
 struct record {
-	const char *end;       /* behind the line end */
-	bool null;             /* it has an unquoted empty cell */
-	bool broken;           /* a quote that never closes: its first line, to be passed on as it is */
+	const char *end; /* behind the line end */
+	bool null;	 /* it has an unquoted empty cell */
+	bool broken;	 /* a quote that never closes: its first line, to be passed on as it is */
 };
 
 /* Where files come from and go to; for messages. */
 struct job {
 	const char *name;
 	int in, out;
-	int failed;            /* errno of the first failure, 0 none */
+	int failed;	       /* errno of the first failure, 0 none */
 	const char *failed_at; /* "read", "write" ... */
 };
 
@@ -100,13 +100,13 @@ static int line_end(struct filter *f, const char *p, const char *end, bool last)
 /* A record that has quotes, or the first of a file: cell by cell. False: it does not end before `end`. */
 static bool scan_cells(struct filter *f, const char *p, const char *end, bool last, struct record *r)
 {
-	bool start = true;   /* of a cell */
+	bool start = true; /* of a cell */
 	while (p < end) {
 		if (start && *p == '"') {
 			for (p++; (p = memchr(p, '"', (size_t)(end - p))) && p + 1 < end && p[1] == '"';)
 				p += 2;
 			if (!p || (p + 1 == end && !last))
-				return false;   /* never closed, or maybe the first of two */
+				return false; /* never closed, or maybe the first of two */
 			start = false;
 		} else if (*p == f->separator) {
 			r->null |= start;
@@ -289,7 +289,7 @@ static bool process_file(const struct settings *s, int dir_in, int dir_out, cons
 	struct stat st;
 	if (fstat(j.in, &st) == 0 && !S_ISREG(st.st_mode)) {
 		close(j.in);
-		return true;   /* a directory, a pipe: no file of ours */
+		return true; /* a directory, a pipe: no file of ours */
 	}
 	if (unlinkat(dir_out, TEMP_NAME, 0) < 0 && errno != ENOENT)
 		fail(&j, "remove an old temporary file");
@@ -383,8 +383,7 @@ int main(int argc, char **argv)
 		return usage(stderr, 64);
 	}
 	if (separator && (strlen(separator) != 1 || strchr("\"\r\n", separator[0]))) {
-		fprintf(stderr, "clientbatchingestapp: CSV_SEPARATOR \"%s\" is not one plain character\n",
-			separator);
+		fprintf(stderr, "clientbatchingestapp: CSV_SEPARATOR \"%s\" is not one plain character\n", separator);
 		return 64;
 	}
 	s.separator = separator ? separator[0] : ',';

@@ -51,8 +51,10 @@ static struct schema make_schema(const char *file, const char *types, char stage
 		char t = stage == 't' ? 'T' : types[c];
 		if (types[c] == '-')
 			continue;
-		f[n] = (struct field){.name = strndup(row.cell[c].text.p, row.cell[c].text.n), .type = AVRO_T_STRING,
-				      .storage = STORE_TEXT, .nullable = true};
+		f[n] = (struct field){.name = strndup(row.cell[c].text.p, row.cell[c].text.n),
+				      .type = AVRO_T_STRING,
+				      .storage = STORE_TEXT,
+				      .nullable = true};
 		if (t == 'I' || t == 'J') {
 			f[n].type = t == 'I' ? AVRO_T_INT : AVRO_T_LONG;
 			f[n].storage = STORE_I64;
@@ -140,8 +142,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: csv_bench [-l LEVEL] [-b BLOCK] [-r REPEATS] [-s STAGE] TYPES FILE\n");
 		return 64;
 	}
-	static const struct { char stage; const char *name; } stages[] = {
-		{'r', "read"}, {'i', "index"}, {'t', "text"}, {'y', "typed"}};
+	static const struct {
+		char stage;
+		const char *name;
+	} stages[] = {{'r', "read"}, {'i', "index"}, {'t', "text"}, {'y', "typed"}};
 	for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
 		struct result best = {.seconds = 1e9};
 		if (only && strcmp(only, stages[i].name) != 0)

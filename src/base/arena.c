@@ -1,4 +1,5 @@
-/* arena.c: a list of chunks; the first stays across resets. Chunks double up to 1 MiB so that small arenas are small. */
+/* arena.c: a list of chunks; the first stays across resets. Chunks double up to 1 MiB so that small arenas are small.
+ */
 #include "base/arena.h"
 
 #include <stdarg.h>

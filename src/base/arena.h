@@ -20,9 +20,9 @@ struct arena_chunk;
 
 struct arena {
 	struct arena_chunk *first, *cur;
-	size_t used;    /* bytes handed out since the last reset, without padding of chunks */
-	size_t held;    /* bytes held from the system */
-	size_t limit;   /* held never exceeds this */
+	size_t used;  /* bytes handed out since the last reset, without padding of chunks */
+	size_t held;  /* bytes held from the system */
+	size_t limit; /* held never exceeds this */
 };
 
 void arena_init(struct arena *a, size_t limit);

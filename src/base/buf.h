@@ -20,7 +20,7 @@
 struct buf {
 	char *p;
 	size_t n, cap, max;
-	bool failed;        /* over the maximum, or no memory */
+	bool failed; /* over the maximum, or no memory */
 };
 
 void buf_init(struct buf *b, size_t max);

@@ -18,7 +18,7 @@ enum action { ACTION_KILL, ACTION_ERROR, ACTION_ENOSPC, ACTION_DELAY };
 struct point {
 	char name[64];
 	enum action action;
-	long delay_ms, at, seen;   /* at 0: every passage */
+	long delay_ms, at, seen; /* at 0: every passage */
 };
 
 bool fault_armed_;

@@ -12,8 +12,8 @@
 
 #include <stdbool.h>
 
-extern bool fault_armed_;   /* set once by fault_setup, before threads start */
-void fault_setup(void);     /* reads MYSIMBDP_FAULT */
+extern bool fault_armed_; /* set once by fault_setup, before threads start */
+void fault_setup(void);	  /* reads MYSIMBDP_FAULT */
 bool fault_check_(const char *name);
 
 static inline bool fault_hit(const char *name)

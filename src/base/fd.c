@@ -98,7 +98,8 @@ enum err_code dir_make(const char *path, mode_t mode, struct err *e)
 	char copy[PATH_MAX];
 	size_t n = strlen(path);
 	if (n == 0 || n >= sizeof copy)
-		return err_set(e, ERR_INVALID, "make directory: a path of %zu bytes; 1 to %d are allowed", n, PATH_MAX - 1);
+		return err_set(e, ERR_INVALID, "make directory: a path of %zu bytes; 1 to %d are allowed", n,
+			       PATH_MAX - 1);
 	memcpy(copy, path, n + 1);
 	for (size_t i = 1; i <= n; i++) {
 		if (copy[i] != '/' && copy[i] != 0)

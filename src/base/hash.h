@@ -17,7 +17,7 @@ struct sha256 {
 
 enum err_code sha256_init(struct sha256 *s, struct err *e) MUST_USE;
 void sha256_add(struct sha256 *s, const void *p, size_t n);
-void sha256_done(struct sha256 *s, uint8_t out[SHA256_LEN]);   /* also frees; safe after a failed init */
+void sha256_done(struct sha256 *s, uint8_t out[SHA256_LEN]); /* also frees; safe after a failed init */
 void sha256_hex(const uint8_t digest[SHA256_LEN], char out[SHA256_HEX]);
 /* Of a whole file, and its size. */
 enum err_code sha256_file(const char *path, char out[SHA256_HEX], uint64_t *ret_size, struct err *e) MUST_USE;

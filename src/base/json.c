@@ -64,7 +64,7 @@ static void children(struct walk *w, json_t *from, struct json *v)
 		if (it) {
 			skip_string(w);
 			blanks(w);
-			step(w);   /* ':' */
+			step(w); /* ':' */
 			blanks(w);
 		}
 		struct json *c = value(w, sub);
@@ -82,7 +82,7 @@ static void children(struct walk *w, json_t *from, struct json *v)
 		tail = &c->next;
 		v->count++;
 		blanks(w);
-		step(w);   /* ',' or the closing bracket */
+		step(w); /* ',' or the closing bracket */
 	}
 	if (n == 0) {
 		blanks(w);
@@ -147,7 +147,7 @@ enum err_code json_parse(struct span text, struct arena *a, struct json **ret, s
 	json_error_t je;
 	struct walk w = {text.p, text.p + text.n, 1, 1, a, false};
 	if (text.n >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0)
-		w.p += 3;   /* a byte order mark, as some editors leave it */
+		w.p += 3; /* a byte order mark, as some editors leave it */
 	size_t n = (size_t)(w.end - w.p);
 	size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
 	json_t *root = json_loadb(n ? w.p : "", n, flags, &je);
@@ -209,7 +209,7 @@ bool json_get_bool(const struct json *v, const char *key, bool dflt)
 
 const char *json_type_name(enum json_type t)
 {
-	static const char *const names[] = {"null", "a boolean", "an integer", "a number", "a string", "a list",
-					    "an object"};
+	static const char *const names[] = {"null",	"a boolean", "an integer", "a number",
+					    "a string", "a list",    "an object"};
 	return names[t];
 }

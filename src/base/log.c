@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BURST_PER_SECOND 200   /* lines of one message text; what is over is counted and told */
+#define BURST_PER_SECOND 200 /* lines of one message text; what is over is counted and told */
 #define MESSAGES_TRACKED 64
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -93,8 +93,8 @@ static void add_logfmt_value(struct buf *b, const char *v)
 	jsonw_str(&w, v);
 }
 
-static void line_logfmt(struct buf *b, enum log_level level, const char *ts, const char *msg,
-			const struct log_field *f, size_t n)
+static void line_logfmt(struct buf *b, enum log_level level, const char *ts, const char *msg, const struct log_field *f,
+			size_t n)
 {
 	buf_printf(b, "ts=%s level=%s msg=", ts, level_names[level]);
 	add_logfmt_value(b, msg);
@@ -105,8 +105,8 @@ static void line_logfmt(struct buf *b, enum log_level level, const char *ts, con
 	}
 }
 
-static void line_json(struct buf *b, enum log_level level, const char *ts, const char *msg,
-		      const struct log_field *f, size_t n)
+static void line_json(struct buf *b, enum log_level level, const char *ts, const char *msg, const struct log_field *f,
+		      size_t n)
 {
 	struct jsonw w;
 	jsonw_init(&w, b);
@@ -120,8 +120,8 @@ static void line_json(struct buf *b, enum log_level level, const char *ts, const
 	jsonw_end(&w, '}');
 }
 
-static void line_human(struct buf *b, enum log_level level, const char *ts, const char *msg,
-		       const struct log_field *f, size_t n)
+static void line_human(struct buf *b, enum log_level level, const char *ts, const char *msg, const struct log_field *f,
+		       size_t n)
 {
 	static const char *const colour[] = {"\033[2m", "\033[32m", "\033[33m", "\033[31m"};
 	buf_printf(b, "\033[2m%.8s\033[0m %s%-5s\033[0m \033[1m", ts + 11, colour[level], level_names[level]);
@@ -129,7 +129,7 @@ static void line_human(struct buf *b, enum log_level level, const char *ts, cons
 	struct buf quoted;
 	buf_init(&quoted, 4096);
 	jsonw_init(&w, &quoted);
-	jsonw_str(&w, msg);   /* escapes control characters; the quotes are dropped */
+	jsonw_str(&w, msg); /* escapes control characters; the quotes are dropped */
 	if (quoted.n >= 2)
 		buf_add(b, quoted.p + 1, quoted.n - 2);
 	buf_str(b, "\033[0m");

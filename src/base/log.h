@@ -28,8 +28,8 @@ void log_setup(enum log_level min, enum log_format format, const char *component
 enum log_level log_min(void);
 void log_event(enum log_level level, const char *msg, const struct log_field *fields, size_t n);
 
-#define LOG_CALL_(level, msg, ...)                                                                            \
-	log_event(level, msg, (const struct log_field[]){__VA_ARGS__},                                       \
+#define LOG_CALL_(level, msg, ...)                                                                                     \
+	log_event(level, msg, (const struct log_field[]){__VA_ARGS__},                                                 \
 		  sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
 #define log_debug(msg, ...) LOG_CALL_(LOG_DEBUG_, msg, __VA_ARGS__)
 #define log_info(msg, ...) LOG_CALL_(LOG_INFO_, msg, __VA_ARGS__)

@@ -48,8 +48,8 @@ void problem_add(struct problems *p, enum problem_level level, const struct json
 		p->dropped++;
 		return;
 	}
-	*n = (struct problem){.level = level, .document = p->document, .line = node ? node->line : 0,
-			      .col = node ? node->col : 0};
+	*n = (struct problem){
+	    .level = level, .document = p->document, .line = node ? node->line : 0, .col = node ? node->col : 0};
 	n->path = arena_strdup(p->arena, path ? path : "$");
 	n->found = found ? arena_strdup(p->arena, found) : node ? node_text(p->arena, node) : "";
 	n->allowed = allowed ? arena_strdup(p->arena, allowed) : "";
@@ -70,7 +70,7 @@ static bool before(const struct problem *a, const struct problem *b)
 void problems_sort(struct problems *p, struct problem **from)
 {
 	struct problem *sorted = NULL, *next;
-	for (struct problem *n = *from; n; n = next) {   /* at most PROBLEMS_MAX: insertion, stable */
+	for (struct problem *n = *from; n; n = next) { /* at most PROBLEMS_MAX: insertion, stable */
 		struct problem **at = &sorted;
 		next = n->next;
 		while (*at && !before(n, *at))

@@ -21,10 +21,10 @@ enum problem_level { PROBLEM_ERROR, PROBLEM_WARNING };
 
 struct problem {
 	enum problem_level level;
-	const char *document;   /* file name */
-	const char *path;       /* JSON path: $.schema.fields[3].type */
-	uint32_t line, col;     /* 0 when the thing is missing */
-	const char *found;      /* as written, shortened; "" when missing */
+	const char *document; /* file name */
+	const char *path;     /* JSON path: $.schema.fields[3].type */
+	uint32_t line, col;   /* 0 when the thing is missing */
+	const char *found;    /* as written, shortened; "" when missing */
 	const char *allowed;
 	const char *suggestion; /* what to do; "" when nothing better is known */
 	struct problem *next;
@@ -32,7 +32,7 @@ struct problem {
 
 struct problems {
 	struct arena *arena;
-	const char *document;   /* put into each new problem */
+	const char *document; /* put into each new problem */
 	struct problem *first, **tail;
 	unsigned errors, warnings, dropped;
 };
@@ -48,7 +48,7 @@ void problems_sort(struct problems *p, struct problem **from);
 
 /* One line each: "data-file.json:12:9: error: $.schema... : found ..., allowed ...; suggestion". */
 void problems_print(const struct problems *p, struct buf *out, bool colour);
-void problems_json(const struct problems *p, struct jsonw *w);   /* an array */
+void problems_json(const struct problems *p, struct jsonw *w); /* an array */
 
 /* The candidate nearest to s (edit distance at most a third of its length), or NULL. */
 const char *nearest_name(const char *s, const char *const *candidates, size_t n);

@@ -21,7 +21,7 @@ struct queue {
 	bool closed;
 };
 
-void queue_init(struct queue *q, size_t cap);  /* cap 1..QUEUE_MAX */
+void queue_init(struct queue *q, size_t cap); /* cap 1..QUEUE_MAX */
 void queue_done(struct queue *q);
 bool queue_put(struct queue *q, void *item);
 bool queue_get(struct queue *q, void **ret_item);

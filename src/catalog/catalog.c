@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-static const char *const file_states[FILE_STATES] = {"received", "staged",  "assigned", "processed", "checked",
-						     "delivered", "expired", "refused",  "failed",    "deleted"};
+static const char *const file_states[FILE_STATES] = {"received",  "staged",  "assigned", "processed", "checked",
+						     "delivered", "expired", "refused",	 "failed",    "deleted"};
 static const char *const run_states[RUN_STATES] = {"starting", "running", "succeeded", "failed", "skipped", "lost"};
 static const char *const output_states[OUTPUT_STATES] = {"waiting", "checked", "delivered",
 							 "refused", "failed",  "expired"};
@@ -64,7 +64,7 @@ enum err_code catalog_sync(struct catalog *c, struct err *e)
 }
 
 enum err_code catalog_tenant_put(struct catalog *c, const char *id, const char *data_file, const char *agreement,
-				const char *const *tables, int64_t *ret_version, struct err *e)
+				 const char *const *tables, int64_t *ret_version, struct err *e)
 {
 	if (c->ops->tenant_put)
 		return c->ops->tenant_put(c, id, data_file, agreement, tables, ret_version, e);
@@ -72,7 +72,7 @@ enum err_code catalog_tenant_put(struct catalog *c, const char *id, const char *
 }
 
 enum err_code catalog_tenant_get(struct catalog *c, const char *id, struct arena *a, struct catalog_tenant *ret,
-				struct err *e)
+				 struct err *e)
 {
 	if (c->ops->tenant_get)
 		return c->ops->tenant_get(c, id, a, ret, e);
@@ -80,7 +80,7 @@ enum err_code catalog_tenant_get(struct catalog *c, const char *id, struct arena
 }
 
 enum err_code catalog_tenant_version(struct catalog *c, const char *id, int64_t version, struct arena *a,
-				struct catalog_tenant *ret, struct err *e)
+				     struct catalog_tenant *ret, struct err *e)
 {
 	if (c->ops->tenant_version)
 		return c->ops->tenant_version(c, id, version, a, ret, e);
@@ -88,7 +88,7 @@ enum err_code catalog_tenant_version(struct catalog *c, const char *id, int64_t 
 }
 
 enum err_code catalog_tenants(struct catalog *c, struct arena *a, struct catalog_tenant **ret, size_t *ret_n,
-				struct err *e)
+			      struct err *e)
 {
 	if (c->ops->tenants)
 		return c->ops->tenants(c, a, ret, ret_n, e);
@@ -110,7 +110,7 @@ enum err_code catalog_token_put(struct catalog *c, const uint8_t digest[SHA256_L
 }
 
 enum err_code catalog_token_find(struct catalog *c, const uint8_t digest[SHA256_LEN], struct arena *a,
-				const char **ret_owner, struct err *e)
+				 const char **ret_owner, struct err *e)
 {
 	if (c->ops->token_find)
 		return c->ops->token_find(c, digest, a, ret_owner, e);
@@ -118,8 +118,8 @@ enum err_code catalog_token_find(struct catalog *c, const uint8_t digest[SHA256_
 }
 
 enum err_code catalog_file_receive(struct catalog *c, const char *tenant, const char *name, uint64_t size,
-				const char *sha256, struct arena *a, enum receive_result *ret_what,
-				struct catalog_file *ret, struct err *e)
+				   const char *sha256, struct arena *a, enum receive_result *ret_what,
+				   struct catalog_file *ret, struct err *e)
 {
 	if (c->ops->file_receive)
 		return c->ops->file_receive(c, tenant, name, size, sha256, a, ret_what, ret, e);
@@ -127,15 +127,14 @@ enum err_code catalog_file_receive(struct catalog *c, const char *tenant, const 
 }
 
 enum err_code catalog_file_refuse(struct catalog *c, const char *tenant, const char *name, uint64_t size,
-				const char *reason, int64_t *ret_id, struct err *e)
+				  const char *reason, int64_t *ret_id, struct err *e)
 {
 	if (c->ops->file_refuse)
 		return c->ops->file_refuse(c, tenant, name, size, reason, ret_id, e);
 	return unsupported(e, "file_refuse");
 }
 
-enum err_code catalog_file_get(struct catalog *c, int64_t id, struct arena *a, struct catalog_file *ret,
-				struct err *e)
+enum err_code catalog_file_get(struct catalog *c, int64_t id, struct arena *a, struct catalog_file *ret, struct err *e)
 {
 	if (c->ops->file_get)
 		return c->ops->file_get(c, id, a, ret, e);
@@ -151,7 +150,7 @@ enum err_code catalog_file_move(struct catalog *c, int64_t id, unsigned from, en
 }
 
 enum err_code catalog_files(struct catalog *c, const struct catalog_file_filter *f, struct arena *a,
-				struct catalog_file **ret, size_t *ret_n, struct err *e)
+			    struct catalog_file **ret, size_t *ret_n, struct err *e)
 {
 	if (c->ops->files)
 		return c->ops->files(c, f, a, ret, ret_n, e);
@@ -166,7 +165,7 @@ enum err_code catalog_file_event(struct catalog *c, int64_t id, const char *what
 }
 
 enum err_code catalog_file_events(struct catalog *c, int64_t id, struct arena *a, struct catalog_event **ret,
-				size_t *ret_n, struct err *e)
+				  size_t *ret_n, struct err *e)
 {
 	if (c->ops->file_events)
 		return c->ops->file_events(c, id, a, ret, ret_n, e);
@@ -196,8 +195,8 @@ enum err_code catalog_run_child(struct catalog *c, int64_t id, int64_t pid, int6
 	return unsupported(e, "run_child");
 }
 
-enum err_code catalog_run_end(struct catalog *c, const struct catalog_run *r,
-				const struct catalog_output_new *outputs, size_t noutputs, struct err *e)
+enum err_code catalog_run_end(struct catalog *c, const struct catalog_run *r, const struct catalog_output_new *outputs,
+			      size_t noutputs, struct err *e)
 {
 	if (c->ops->run_end)
 		return c->ops->run_end(c, r, outputs, noutputs, e);
@@ -205,7 +204,7 @@ enum err_code catalog_run_end(struct catalog *c, const struct catalog_run *r,
 }
 
 enum err_code catalog_run_skip(struct catalog *c, const char *tenant, const char *app, int64_t scheduled_us,
-				const char *reason, struct err *e)
+			       const char *reason, struct err *e)
 {
 	if (c->ops->run_skip)
 		return c->ops->run_skip(c, tenant, app, scheduled_us, reason, e);
@@ -220,7 +219,7 @@ enum err_code catalog_run_get(struct catalog *c, int64_t id, struct arena *a, st
 }
 
 enum err_code catalog_runs(struct catalog *c, const char *tenant, int64_t before, size_t limit, struct arena *a,
-				struct catalog_run **ret, size_t *ret_n, struct err *e)
+			   struct catalog_run **ret, size_t *ret_n, struct err *e)
 {
 	if (c->ops->runs)
 		return c->ops->runs(c, tenant, before, limit, a, ret, ret_n, e);
@@ -236,7 +235,7 @@ enum err_code catalog_run_files(struct catalog *c, int64_t run, struct arena *a,
 }
 
 enum err_code catalog_last_schedule(struct catalog *c, const char *tenant, const char *app, int64_t *ret_us,
-				struct err *e)
+				    struct err *e)
 {
 	if (c->ops->last_schedule)
 		return c->ops->last_schedule(c, tenant, app, ret_us, e);
@@ -251,8 +250,8 @@ enum err_code catalog_schedule_seen(struct catalog *c, const char *tenant, const
 }
 
 enum err_code catalog_output_add(struct catalog *c, const char *tenant, const char *name, uint64_t size,
-				const char *sha256, bool again, bool *ret_existing, struct arena *a,
-				struct catalog_output *ret, struct err *e)
+				 const char *sha256, bool again, bool *ret_existing, struct arena *a,
+				 struct catalog_output *ret, struct err *e)
 {
 	if (c->ops->output_add)
 		return c->ops->output_add(c, tenant, name, size, sha256, again, ret_existing, a, ret, e);
@@ -260,7 +259,7 @@ enum err_code catalog_output_add(struct catalog *c, const char *tenant, const ch
 }
 
 enum err_code catalog_output_get(struct catalog *c, int64_t id, struct arena *a, struct catalog_output *ret,
-				struct err *e)
+				 struct err *e)
 {
 	if (c->ops->output_get)
 		return c->ops->output_get(c, id, a, ret, e);
@@ -268,7 +267,7 @@ enum err_code catalog_output_get(struct catalog *c, int64_t id, struct arena *a,
 }
 
 enum err_code catalog_outputs(struct catalog *c, const char *tenant, unsigned states, int64_t run, size_t limit,
-				struct arena *a, struct catalog_output **ret, size_t *ret_n, struct err *e)
+			      struct arena *a, struct catalog_output **ret, size_t *ret_n, struct err *e)
 {
 	if (c->ops->outputs)
 		return c->ops->outputs(c, tenant, states, run, limit, a, ret, ret_n, e);
@@ -283,8 +282,8 @@ enum err_code catalog_outputs_after(struct catalog *c, const char *tenant, int64
 	return unsupported(e, "outputs_after");
 }
 
-enum err_code catalog_output_versions(struct catalog *c, int64_t id, const char *table, int64_t rows,
-				int64_t *ret_base, struct err *e)
+enum err_code catalog_output_versions(struct catalog *c, int64_t id, const char *table, int64_t rows, int64_t *ret_base,
+				      struct err *e)
 {
 	if (c->ops->output_versions)
 		return c->ops->output_versions(c, id, table, rows, ret_base, e);
@@ -292,8 +291,8 @@ enum err_code catalog_output_versions(struct catalog *c, int64_t id, const char 
 }
 
 enum err_code catalog_output_checked(struct catalog *c, int64_t id, uint64_t records, uint64_t accepted,
-				uint64_t rejected, bool refused, const char *reason, const char *verdict_json,
-				struct err *e)
+				     uint64_t rejected, bool refused, const char *reason, const char *verdict_json,
+				     struct err *e)
 {
 	if (c->ops->output_checked)
 		return c->ops->output_checked(c, id, records, accepted, rejected, refused, reason, verdict_json, e);
@@ -301,7 +300,7 @@ enum err_code catalog_output_checked(struct catalog *c, int64_t id, uint64_t rec
 }
 
 enum err_code catalog_delivery(struct catalog *c, int64_t id, const char *sink, uint64_t from, uint64_t to,
-				uint64_t delivered, uint64_t superseded, uint64_t refused, struct err *e)
+			       uint64_t delivered, uint64_t superseded, uint64_t refused, struct err *e)
 {
 	if (c->ops->delivery)
 		return c->ops->delivery(c, id, sink, from, to, delivered, superseded, refused, e);
@@ -309,7 +308,7 @@ enum err_code catalog_delivery(struct catalog *c, int64_t id, const char *sink, 
 }
 
 enum err_code catalog_output_done(struct catalog *c, int64_t id, enum output_state state, const char *reason,
-				struct err *e)
+				  struct err *e)
 {
 	if (c->ops->output_done)
 		return c->ops->output_done(c, id, state, reason, e);
@@ -338,7 +337,7 @@ enum err_code catalog_epoch(struct catalog *c, const char *tenant, int64_t *ret,
 }
 
 enum err_code catalog_job_add(struct catalog *c, const char *tenant, const char *kind, const char *params,
-				int64_t *ret_id, struct err *e)
+			      int64_t *ret_id, struct err *e)
 {
 	if (c->ops->job_add)
 		return c->ops->job_add(c, tenant, kind, params, ret_id, e);
@@ -353,7 +352,7 @@ enum err_code catalog_job_get(struct catalog *c, int64_t id, struct arena *a, st
 }
 
 enum err_code catalog_job_next(struct catalog *c, const char *tenant, struct arena *a, struct catalog_job *ret,
-				struct err *e)
+			       struct err *e)
 {
 	if (c->ops->job_next)
 		return c->ops->job_next(c, tenant, a, ret, e);
@@ -368,7 +367,7 @@ enum err_code catalog_job_end(struct catalog *c, int64_t id, bool ok, const char
 }
 
 enum err_code catalog_jobs_waiting(struct catalog *c, struct arena *a, const char ***ret_tenants, size_t *ret_n,
-				struct err *e)
+				   struct err *e)
 {
 	if (c->ops->jobs_waiting)
 		return c->ops->jobs_waiting(c, a, ret_tenants, ret_n, e);
@@ -376,7 +375,7 @@ enum err_code catalog_jobs_waiting(struct catalog *c, struct arena *a, const cha
 }
 
 enum err_code catalog_erased(struct catalog *c, const char *tenant, const char *kind, int64_t id, const char *name,
-				uint64_t bytes, const char *why, struct err *e)
+			     uint64_t bytes, const char *why, struct err *e)
 {
 	if (c->ops->erased)
 		return c->ops->erased(c, tenant, kind, id, name, bytes, why, e);
@@ -384,7 +383,7 @@ enum err_code catalog_erased(struct catalog *c, const char *tenant, const char *
 }
 
 enum err_code catalog_erasures(struct catalog *c, const char *tenant, size_t limit, struct arena *a,
-				struct catalog_erasure **ret, size_t *ret_n, struct err *e)
+			       struct catalog_erasure **ret, size_t *ret_n, struct err *e)
 {
 	if (c->ops->erasures)
 		return c->ops->erasures(c, tenant, limit, a, ret, ret_n, e);
@@ -406,7 +405,7 @@ enum err_code catalog_child_remove(struct catalog *c, int64_t pid, int64_t pid_s
 }
 
 enum err_code catalog_children(struct catalog *c, struct arena *a, struct catalog_child **ret, size_t *ret_n,
-				struct err *e)
+			       struct err *e)
 {
 	if (c->ops->children)
 		return c->ops->children(c, a, ret, ret_n, e);

@@ -160,7 +160,8 @@ enum err_code db_next(struct db *d, sqlite3_stmt *st, bool *ret_row, struct err 
 	return code;
 }
 
-enum err_code db_int_of(struct db *d, int64_t dflt, int64_t *ret, struct err *e, const char *sql, const char *types, ...)
+enum err_code db_int_of(struct db *d, int64_t dflt, int64_t *ret, struct err *e, const char *sql, const char *types,
+			...)
 {
 	va_list ap;
 	va_start(ap, types);
@@ -271,7 +272,7 @@ static enum err_code format_read(struct db *d, const struct db_format *f, int64_
 static enum err_code migrate_steps(struct db *d, const struct db_format *f, struct err *e)
 {
 	int64_t from, now;
-	enum err_code code = format_read(d, f, &from, e);   /* again: another process may have been faster */
+	enum err_code code = format_read(d, f, &from, e); /* again: another process may have been faster */
 	for (int64_t v = from; !code && v < f->nsteps; v++) {
 		code = script(d, f->steps[v], e);
 		if (code)
@@ -283,8 +284,10 @@ static enum err_code migrate_steps(struct db *d, const struct db_format *f, stru
 	if (now != f->nsteps)
 		return err_set(e, ERR_INTERNAL, "steps of the %s end at format %lld instead of %d", f->what,
 			       (long long)now, f->nsteps);
-	return db_exec(d, e, "INSERT INTO meta(key, value) VALUES('program', ?1) "
-			     "ON CONFLICT(key) DO UPDATE SET value = excluded.value", "t", MYSIMBDP_VERSION);
+	return db_exec(d, e,
+		       "INSERT INTO meta(key, value) VALUES('program', ?1) "
+		       "ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+		       "t", MYSIMBDP_VERSION);
 }
 
 static enum err_code migrate(struct db *d, const struct db_format *f, struct err *e)
@@ -310,8 +313,10 @@ static enum err_code setup(struct db *d, const struct db_format *f, enum db_mode
 		return code;
 	if (mode == DB_READ) {
 		if (version < f->nsteps)
-			return err_set(e, ERR_VERSION, "%s \"%s\" has format %lld, format %d is needed; start mysimbdp "
-				       "once with it to bring it up to date", f->what, d->path, (long long)version, f->nsteps);
+			return err_set(e, ERR_VERSION,
+				       "%s \"%s\" has format %lld, format %d is needed; start mysimbdp "
+				       "once with it to bring it up to date",
+				       f->what, d->path, (long long)version, f->nsteps);
 		return script(d, "PRAGMA query_only = 1", e);
 	}
 	code = script(d, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = 0;", e);

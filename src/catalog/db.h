@@ -1,5 +1,6 @@
 /*
- * db.h: a thin layer over one SQLite connection: opening with a format number, cached statements, typed binding, errors.
+ * db.h: a thin layer over one SQLite connection: opening with a format number, cached statements, typed binding,
+ * errors.
  *
  *   db_open(path, &format, DB_WRITE, &db, &err);
  *   db_exec(db, &err, "UPDATE t SET a = ?1 WHERE id = ?2", "ti", text, id);
@@ -26,13 +27,13 @@
 #include <stdint.h>
 
 struct db_format {
-	const char *what;            /* "ledger", for messages */
-	int32_t application_id;      /* in the file's header: another program's database is not touched */
-	const char *const *steps;    /* SQL from format i to i + 1; each ends with its own PRAGMA user_version */
-	int nsteps;                  /* = the format this program writes */
+	const char *what;	  /* "ledger", for messages */
+	int32_t application_id;	  /* in the file's header: another program's database is not touched */
+	const char *const *steps; /* SQL from format i to i + 1; each ends with its own PRAGMA user_version */
+	int nsteps;		  /* = the format this program writes */
 };
 
-#define DB_STATEMENTS 256            /* distinct statements a connection may have; a power of two */
+#define DB_STATEMENTS 256 /* distinct statements a connection may have; a power of two */
 
 struct db_cached {
 	const char *sql;
@@ -45,10 +46,11 @@ struct db {
 	struct db_cached cache[DB_STATEMENTS];
 };
 
-enum db_mode { DB_WRITE, DB_READ };  /* DB_READ: never creates or migrates, and cannot write */
+enum db_mode { DB_WRITE, DB_READ }; /* DB_READ: never creates or migrates, and cannot write */
 
 /* WAL, synchronous=FULL, mode 0600 when made. ERR_NOT_FOUND when DB_READ finds no file. */
-enum err_code db_open(const char *path, const struct db_format *f, enum db_mode mode, struct db **ret, struct err *e) MUST_USE;
+enum err_code db_open(const char *path, const struct db_format *f, enum db_mode mode, struct db **ret,
+		      struct err *e) MUST_USE;
 void db_close(struct db *d);
 
 /* Run to the end. */
@@ -58,7 +60,8 @@ int64_t db_changes(const struct db *d);
 int64_t db_last_id(const struct db *d);
 
 /* A statement ready for its first row. One that is not run to its end needs db_reset before the transaction ends. */
-enum err_code db_query(struct db *d, sqlite3_stmt **ret, struct err *e, const char *sql, const char *types, ...) MUST_USE;
+enum err_code db_query(struct db *d, sqlite3_stmt **ret, struct err *e, const char *sql, const char *types,
+		       ...) MUST_USE;
 /* *ret_row false at the end; the statement is reset then, and after an error. */
 enum err_code db_next(struct db *d, sqlite3_stmt *st, bool *ret_row, struct err *e) MUST_USE;
 void db_reset(sqlite3_stmt *st);
@@ -68,7 +71,7 @@ void db_reset_all(struct db *d);
 /* Columns of the current row. Text is valid until the next step; "" for null. */
 const char *db_text(sqlite3_stmt *st, int col);
 struct span db_blob(sqlite3_stmt *st, int col);
-char *db_text_copy(sqlite3_stmt *st, int col, struct arena *a);   /* NULL without memory */
+char *db_text_copy(sqlite3_stmt *st, int col, struct arena *a); /* NULL without memory */
 static inline int64_t db_int(sqlite3_stmt *st, int col)
 {
 	return sqlite3_column_int64(st, col);

@@ -29,17 +29,17 @@
 struct ledger_batch;
 
 struct ledger {
-	struct catalog catalog;          /* the handle that callers have */
+	struct catalog catalog; /* the handle that callers have */
 	struct catalog_ops ops;
-	pthread_mutex_t lock;            /* of the writing connection and all below */
+	pthread_mutex_t lock; /* of the writing connection and all below */
 	pthread_cond_t committed;
 	struct db *db;
-	struct ledger_batch *batch;      /* the open transaction; NULL: none */
-	atomic_uint waiting;             /* threads that want to write ... */
-	atomic_uint waiting_durable;     /* ... and of them, DURABLE */
-	bool full;                       /* the connection is at synchronous=FULL */
-	bool dirty;                      /* commits under NORMAL since the last one under FULL */
-	uint64_t commits;                /* how often COMMIT ran, for tests of the group commit */
+	struct ledger_batch *batch;  /* the open transaction; NULL: none */
+	atomic_uint waiting;	     /* threads that want to write ... */
+	atomic_uint waiting_durable; /* ... and of them, DURABLE */
+	bool full;		     /* the connection is at synchronous=FULL */
+	bool dirty;		     /* commits under NORMAL since the last one under FULL */
+	uint64_t commits;	     /* how often COMMIT ran, for tests of the group commit */
 
 	pthread_mutex_t read_lock;
 	pthread_cond_t read_free;
@@ -55,7 +55,7 @@ struct tx {
 	struct db *db;
 	struct catalog *c;
 	enum durability durability;
-	int64_t now;                     /* one time for all that happens in it */
+	int64_t now; /* one time for all that happens in it */
 };
 
 /* A guarded handle (see ops.h) fails here with ERR_FENCED when its epoch is not the newest. */
@@ -73,12 +73,12 @@ struct list {
 	char *p;
 	size_t n, cap, size;
 };
-void *list_add(struct list *l);      /* zeroed element or NULL */
+void *list_add(struct list *l); /* zeroed element or NULL */
 
 /* Pieces of one topic that another needs; inside the caller's transaction. */
 enum err_code event_put(struct tx *tx, int64_t file, const char *what, const char *text, struct err *e) MUST_USE;
 enum err_code event_fmt(struct tx *tx, int64_t file, const char *what, struct err *e, const char *fmt, ...) MUST_USE
-	__attribute__((format(printf, 5, 6)));
+    __attribute__((format(printf, 5, 6)));
 enum err_code file_set(struct tx *tx, int64_t id, enum file_state to, int64_t run, const char *status, const char *what,
 		       struct err *e) MUST_USE;
 enum err_code schedule_put(struct tx *tx, const char *tenant, const char *app, int64_t us, struct err *e) MUST_USE;
@@ -95,6 +95,6 @@ void ledger_run_ops(struct catalog_ops *o);
 void ledger_output_ops(struct catalog_ops *o);
 void ledger_job_ops(struct catalog_ops *o);
 
-extern const struct db_format ledger_format;     /* schema.c */
+extern const struct db_format ledger_format; /* schema.c */
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * remote.c: the ledger as a worker sees it: the calls marked [worker] over the control plane's Unix socket.
  *
- * Each call is one POST of a small JSON object to /internal/NAME (api/internal.c answers); tenant and epoch go along and
- * are checked over there. libcurl keeps one connection. Nothing is retried here: a control plane that is away is
+ * Each call is one POST of a small JSON object to /internal/NAME (api/internal.c answers); tenant and epoch go along
+ * and are checked over there. libcurl keeps one connection. Nothing is retried here: a control plane that is away is
  * ERR_UNAVAILABLE and retriable, and the engine decides how long to wait.
  */
 #include "base/json.h"
@@ -19,7 +19,7 @@
 
 struct remote {
 	struct catalog catalog;
-	pthread_mutex_t lock;        /* of curl */
+	pthread_mutex_t lock; /* of curl */
 	CURL *curl;
 	struct curl_slist *headers;
 	char *socket, *tenant;
@@ -65,7 +65,8 @@ static enum err_code transport_error(const struct remote *r, CURLcode rc, const 
 	if (rc == CURLE_OUT_OF_MEMORY)
 		return err_oom(e);
 	if (rc == CURLE_WRITE_ERROR)
-		return err_set(e, ERR_LIMIT, "the control plane's answer to %s is longer than %u bytes", path, WIRE_MAX);
+		return err_set(e, ERR_LIMIT, "the control plane's answer to %s is longer than %u bytes", path,
+			       WIRE_MAX);
 	err_set(e, ERR_UNAVAILABLE, "the control plane at \"%s\" does not answer %s: %s", r->socket, path,
 		curl_easy_strerror(rc));
 	if (e)
@@ -192,8 +193,8 @@ static enum err_code remote_output_versions(struct catalog *c, int64_t id, const
 }
 
 static enum err_code remote_output_checked(struct catalog *c, int64_t id, uint64_t records, uint64_t accepted,
-					   uint64_t rejected, bool refused, const char *reason, const char *verdict_json,
-					   struct err *e)
+					   uint64_t rejected, bool refused, const char *reason,
+					   const char *verdict_json, struct err *e)
 {
 	struct call k;
 	call_begin(c, &k);
@@ -239,8 +240,7 @@ static enum err_code remote_output_done(struct catalog *c, int64_t id, enum outp
 	return code;
 }
 
-static enum err_code remote_output_replayed(struct catalog *c, int64_t id, uint64_t gate, uint64_t sink,
-					    struct err *e)
+static enum err_code remote_output_replayed(struct catalog *c, int64_t id, uint64_t gate, uint64_t sink, struct err *e)
 {
 	struct call k;
 	call_begin(c, &k);
@@ -303,19 +303,19 @@ static void remote_close(struct catalog *c)
 }
 
 static const struct catalog_ops remote_ops = {
-	.name = "remote",
-	.close = remote_close,
-	.sync = remote_sync,
-	.tenant_get = remote_tenant_get,
-	.output_get = remote_output_get,
-	.outputs = remote_outputs,
-	.output_versions = remote_output_versions,
-	.output_checked = remote_output_checked,
-	.delivery = remote_delivery,
-	.output_done = remote_output_done,
-	.output_replayed = remote_output_replayed,
-	.job_next = remote_job_next,
-	.job_end = remote_job_end,
+    .name = "remote",
+    .close = remote_close,
+    .sync = remote_sync,
+    .tenant_get = remote_tenant_get,
+    .output_get = remote_output_get,
+    .outputs = remote_outputs,
+    .output_versions = remote_output_versions,
+    .output_checked = remote_output_checked,
+    .delivery = remote_delivery,
+    .output_done = remote_output_done,
+    .output_replayed = remote_output_replayed,
+    .job_next = remote_job_next,
+    .job_end = remote_job_end,
 };
 
 static bool curl_prepare(struct remote *r)

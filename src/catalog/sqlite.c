@@ -11,14 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_MAX 256        /* calls a commit may carry, so that the first of them does not wait for ever */
+#define BATCH_MAX 256 /* calls a commit may carry, so that the first of them does not wait for ever */
 
 /* One SQLite transaction and the threads that have work in it. */
 struct ledger_batch {
-	unsigned members;    /* with work in it */
-	unsigned refs;       /* members that have not taken the result yet */
-	bool durable;        /* somebody wants it on disk */
-	bool full;           /* began under synchronous=FULL */
+	unsigned members; /* with work in it */
+	unsigned refs;	  /* members that have not taken the result yet */
+	bool durable;	  /* somebody wants it on disk */
+	bool full;	  /* began under synchronous=FULL */
 	bool done;
 	struct err result;
 };
@@ -77,8 +77,10 @@ static enum err_code sync_now(struct ledger *l, struct err *e)
 		code = simple(l, "BEGIN IMMEDIATE", e);
 	if (code)
 		return code;
-	code = db_exec(l->db, e, "INSERT INTO meta(key, value) VALUES('synced_us', ?1) "
-		       "ON CONFLICT(key) DO UPDATE SET value = excluded.value", "i", clock_now_us());
+	code = db_exec(l->db, e,
+		       "INSERT INTO meta(key, value) VALUES('synced_us', ?1) "
+		       "ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+		       "i", clock_now_us());
 	if (!code)
 		code = commit(l, e);
 	if (code)
@@ -129,11 +131,13 @@ static enum err_code fence(struct tx *tx, struct err *e)
 	int64_t epoch;
 	if (!c->tenant)
 		return ERR_OK;
-	enum err_code code = db_int_of(tx->db, 0, &epoch, e, "SELECT epoch FROM epoch WHERE tenant = ?1", "t", c->tenant);
+	enum err_code code =
+	    db_int_of(tx->db, 0, &epoch, e, "SELECT epoch FROM epoch WHERE tenant = ?1", "t", c->tenant);
 	if (code || epoch == c->epoch)
 		return code;
 	if (c->epoch > epoch)
-		return err_set(e, ERR_DENIED, "epoch %lld of tenant \"%s\" was never given", (long long)c->epoch, c->tenant);
+		return err_set(e, ERR_DENIED, "epoch %lld of tenant \"%s\" was never given", (long long)c->epoch,
+			       c->tenant);
 	return err_set(e, ERR_FENCED, "a newer worker of tenant \"%s\" is at work: epoch %lld, this one has %lld",
 		       c->tenant, (long long)epoch, (long long)c->epoch);
 }
@@ -304,7 +308,7 @@ static enum err_code sqlite_sync(struct catalog *c, struct err *e)
 	atomic_fetch_add(&l->waiting, 1);
 	pthread_mutex_lock(&l->lock);
 	atomic_fetch_sub(&l->waiting, 1);
-	if (l->batch)           /* its members left the commit to us, as we were waiting behind them */
+	if (l->batch) /* its members left the commit to us, as we were waiting behind them */
 		batch_commit(l);
 	if (l->dirty)
 		code = sync_now(l, e);

@@ -12,40 +12,40 @@
 
 /* What a state means for the owner of the file, when nobody has something better to say. */
 static const char *const sentences[FILE_STATES] = {
-	"received and safe on disk; waiting to be staged",
-	"waiting for the next run of the app",
-	"given to a run of the app",
-	"the app is done with it; its output waits for the quality gate",
-	"checked; its records are being delivered",
-	"all of its accepted records are in coredms",
-	"erased after the retention period of the agreement",
-	"refused; nothing of it was delivered",
-	"parked after several failed attempts",
-	"deleted before a run took it",
+    "received and safe on disk; waiting to be staged",
+    "waiting for the next run of the app",
+    "given to a run of the app",
+    "the app is done with it; its output waits for the quality gate",
+    "checked; its records are being delivered",
+    "all of its accepted records are in coredms",
+    "erased after the retention period of the agreement",
+    "refused; nothing of it was delivered",
+    "parked after several failed attempts",
+    "deleted before a run took it",
 };
 
 enum err_code file_from_row(sqlite3_stmt *st, struct arena *a, struct catalog_file *ret, struct err *e)
 {
 	*ret = (struct catalog_file){
-		.id = db_int(st, 0),
-		.tenant = db_text_copy(st, 1, a),
-		.name = db_text_copy(st, 2, a),
-		.size = (uint64_t)db_int(st, 3),
-		.sha256 = db_text_copy(st, 4, a),
-		.state = (enum file_state)db_int(st, 5),
-		.status = db_text_copy(st, 6, a),
-		.run = db_int(st, 7),
-		.attempts = db_int(st, 8),
-		.received_us = db_int(st, 9),
-		.updated_us = db_int(st, 10),
+	    .id = db_int(st, 0),
+	    .tenant = db_text_copy(st, 1, a),
+	    .name = db_text_copy(st, 2, a),
+	    .size = (uint64_t)db_int(st, 3),
+	    .sha256 = db_text_copy(st, 4, a),
+	    .state = (enum file_state)db_int(st, 5),
+	    .status = db_text_copy(st, 6, a),
+	    .run = db_int(st, 7),
+	    .attempts = db_int(st, 8),
+	    .received_us = db_int(st, 9),
+	    .updated_us = db_int(st, 10),
 	};
 	return ret->tenant && ret->name && ret->sha256 && ret->status ? ERR_OK : err_oom(e);
 }
 
 enum err_code event_put(struct tx *tx, int64_t file, const char *what, const char *text, struct err *e)
 {
-	return db_exec(tx->db, e, "INSERT INTO event(file, at_us, what, text) VALUES(?1, ?2, ?3, ?4)", "iitt", file, tx->now,
-		       what, text);
+	return db_exec(tx->db, e, "INSERT INTO event(file, at_us, what, text) VALUES(?1, ?2, ?3, ?4)", "iitt", file,
+		       tx->now, what, text);
 }
 
 enum err_code event_fmt(struct tx *tx, int64_t file, const char *what, struct err *e, const char *fmt, ...)
@@ -63,9 +63,10 @@ enum err_code file_set(struct tx *tx, int64_t id, enum file_state to, int64_t ru
 {
 	if (!status || !status[0])
 		status = sentences[to];
-	enum err_code code = db_exec(tx->db, e, "UPDATE file SET state = ?2, status = ?3, updated_us = ?4, "
-				     "run = CASE ?5 WHEN 0 THEN run ELSE ?5 END WHERE id = ?1", "idtii", id, (int)to, status,
-				     tx->now, run);
+	enum err_code code = db_exec(tx->db, e,
+				     "UPDATE file SET state = ?2, status = ?3, updated_us = ?4, "
+				     "run = CASE ?5 WHEN 0 THEN run ELSE ?5 END WHERE id = ?1",
+				     "idtii", id, (int)to, status, tx->now, run);
 	return code ? code : event_put(tx, id, what ? what : file_state_name(to), status, e);
 }
 
@@ -76,9 +77,10 @@ static enum err_code file_insert(struct tx *tx, const char *tenant, const char *
 {
 	if (!status || !status[0])
 		status = sentences[state];
-	enum err_code code = db_exec(tx->db, e, "INSERT INTO file(tenant, name, size, sha256, state, status, received_us, "
-				     "updated_us) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)", "ttitdti", tenant, name,
-				     (int64_t)size, sha256, (int)state, status, tx->now);
+	enum err_code code = db_exec(tx->db, e,
+				     "INSERT INTO file(tenant, name, size, sha256, state, status, received_us, "
+				     "updated_us) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+				     "ttitdti", tenant, name, (int64_t)size, sha256, (int)state, status, tx->now);
 	if (code)
 		return code;
 	*ret_id = db_last_id(tx->db);
@@ -109,10 +111,11 @@ static enum err_code receive_decide(struct tx *tx, const char *tenant, const cha
 {
 	sqlite3_stmt *st;
 	bool row;
-	enum err_code code = db_query(tx->db, &st, e,
-				      "SELECT id, sha256 = ?3 FROM file WHERE tenant = ?1 AND name = ?2 AND sha256 <> '' "
-				      "AND state <> ?4 ORDER BY id DESC LIMIT 1", "tttd", tenant, name, sha256,
-				      (int)FILE_DELETED);
+	enum err_code code =
+	    db_query(tx->db, &st, e,
+		     "SELECT id, sha256 = ?3 FROM file WHERE tenant = ?1 AND name = ?2 AND sha256 <> '' "
+		     "AND state <> ?4 ORDER BY id DESC LIMIT 1",
+		     "tttd", tenant, name, sha256, (int)FILE_DELETED);
 	if (code || (code = db_next(tx->db, st, &row, e)))
 		return code;
 	bool same = row && db_int(st, 1);
@@ -123,9 +126,10 @@ static enum err_code receive_decide(struct tx *tx, const char *tenant, const cha
 	*ret_id = same ? latest : 0;
 	if (same || !row)
 		return ERR_OK;
-	code = db_int_of(tx->db, 0, ret_id, e, "SELECT id FROM file WHERE tenant = ?1 AND name = ?2 AND sha256 <> ?3 "
-			 "AND state IN (?4, ?5, ?6) ORDER BY id DESC LIMIT 1", "tttddd", tenant, name, sha256,
-			 (int)FILE_RECEIVED, (int)FILE_STAGED, (int)FILE_ASSIGNED);
+	code = db_int_of(tx->db, 0, ret_id, e,
+			 "SELECT id FROM file WHERE tenant = ?1 AND name = ?2 AND sha256 <> ?3 "
+			 "AND state IN (?4, ?5, ?6) ORDER BY id DESC LIMIT 1",
+			 "tttddd", tenant, name, sha256, (int)FILE_RECEIVED, (int)FILE_STAGED, (int)FILE_ASSIGNED);
 	if (!code && *ret_id)
 		*ret_what = RECEIVE_CONFLICT;
 	return code;
@@ -204,11 +208,15 @@ static enum err_code file_move(struct catalog *c, int64_t id, unsigned from, enu
 
 /* ---- listing */
 
-/* One way to ask, one statement, so that each finds its index. ?1 tenant ?2 name ?3 states ?4 before or after ?5 limit */
+/* One way to ask, one statement, so that each finds its index. ?1 tenant ?2 name ?3 states ?4 before or after ?5 limit
+ */
 #define PICK(from, order)                                                                                              \
-	"SELECT " FILE_COLUMNS " FROM file WHERE id IN (SELECT id FROM file " from " ORDER BY id " order " LIMIT ?5) "  \
+	"SELECT " FILE_COLUMNS " FROM file WHERE id IN (SELECT id FROM file " from " ORDER BY id " order " LIMIT ?5) " \
 	"ORDER BY id " order
-#define BOTH(from) {PICK(from " AND id < ?4", "DESC"), PICK(from " AND id > ?4", "ASC")}
+#define BOTH(from)                                                                                                     \
+	{                                                                                                              \
+		PICK(from " AND id < ?4", "DESC"), PICK(from " AND id > ?4", "ASC")                                    \
+	}
 #define IN_STATES                                                                                                      \
 	"state IN (SELECT column1 FROM (VALUES(0),(1),(2),(3),(4),(5),(6),(7),(8),(9)) WHERE (?3 >> column1) & 1)"
 
@@ -216,14 +224,14 @@ enum files_scope { OF_ALL, OF_TENANT, OF_NAME, FILES_SCOPES };
 enum files_states { STATES_ANY, STATES_ONE, STATES_SOME, FILES_STATES };
 
 static const char *const files_sql[FILES_SCOPES][FILES_STATES][2] = {
-	[OF_ALL] = {BOTH("WHERE 1"), BOTH("INDEXED BY file_state WHERE state = ?3"),
-		    BOTH("INDEXED BY file_state WHERE " IN_STATES)},
-	[OF_TENANT] = {BOTH("INDEXED BY file_tenant WHERE tenant = ?1"),
-		       BOTH("INDEXED BY file_tenant_state WHERE tenant = ?1 AND state = ?3"),
-		       BOTH("INDEXED BY file_tenant_state WHERE tenant = ?1 AND " IN_STATES)},
-	[OF_NAME] = {BOTH("WHERE name = ?2 AND (?1 IS NULL OR tenant = ?1)"),
-		     BOTH("WHERE name = ?2 AND (?1 IS NULL OR tenant = ?1) AND state = ?3"),
-		     BOTH("WHERE name = ?2 AND (?1 IS NULL OR tenant = ?1) AND " IN_STATES)},
+    [OF_ALL] = {BOTH("WHERE 1"), BOTH("INDEXED BY file_state WHERE state = ?3"),
+		BOTH("INDEXED BY file_state WHERE " IN_STATES)},
+    [OF_TENANT] = {BOTH("INDEXED BY file_tenant WHERE tenant = ?1"),
+		   BOTH("INDEXED BY file_tenant_state WHERE tenant = ?1 AND state = ?3"),
+		   BOTH("INDEXED BY file_tenant_state WHERE tenant = ?1 AND " IN_STATES)},
+    [OF_NAME] = {BOTH("WHERE name = ?2 AND (?1 IS NULL OR tenant = ?1)"),
+		 BOTH("WHERE name = ?2 AND (?1 IS NULL OR tenant = ?1) AND state = ?3"),
+		 BOTH("WHERE name = ?2 AND (?1 IS NULL OR tenant = ?1) AND " IN_STATES)},
 };
 _Static_assert(FILE_STATES == 10, "IN_STATES lists every state");
 
@@ -266,16 +274,18 @@ static enum err_code files(struct catalog *c, const struct catalog_file_filter *
 	return rd_end(c, d, code);
 }
 
-static enum err_code run_files(struct catalog *c, int64_t run, struct arena *a, struct catalog_file **ret, size_t *ret_n,
-			       struct err *e)
+static enum err_code run_files(struct catalog *c, int64_t run, struct arena *a, struct catalog_file **ret,
+			       size_t *ret_n, struct err *e)
 {
 	struct db *d;
 	sqlite3_stmt *st;
 	enum err_code code = rd_begin(c, &d, e);
 	if (code)
 		return code;
-	code = db_query(d, &st, e, "SELECT " FILE_COLUMNS " FROM file WHERE id IN "
-			"(SELECT file FROM run_file WHERE run_file.run = ?1) ORDER BY id", "i", run);
+	code = db_query(d, &st, e,
+			"SELECT " FILE_COLUMNS " FROM file WHERE id IN "
+			"(SELECT file FROM run_file WHERE run_file.run = ?1) ORDER BY id",
+			"i", run);
 	if (!code)
 		code = files_collect(d, st, a, ret, ret_n, e);
 	return rd_end(c, d, code);
@@ -321,10 +331,14 @@ static enum err_code count_files(struct db *d, const char *tenant, struct catalo
 {
 	sqlite3_stmt *st;
 	bool row;
-	enum err_code code = tenant ? db_query(d, &st, e, "SELECT state, count(*) FROM file INDEXED BY file_tenant_state "
-					       "WHERE tenant = ?1 GROUP BY state", "t", tenant)
-				    : db_query(d, &st, e, "SELECT state, count(*) FROM file INDEXED BY file_state "
-					       "GROUP BY state", "");
+	enum err_code code = tenant ? db_query(d, &st, e,
+					       "SELECT state, count(*) FROM file INDEXED BY file_tenant_state "
+					       "WHERE tenant = ?1 GROUP BY state",
+					       "t", tenant)
+				    : db_query(d, &st, e,
+					       "SELECT state, count(*) FROM file INDEXED BY file_state "
+					       "GROUP BY state",
+					       "");
 	while (!code && !(code = db_next(d, st, &row, e)) && row) {
 		if ((uint64_t)db_int(st, 0) < FILE_STATES)
 			n->files[db_int(st, 0)] = (uint64_t)db_int(st, 1);
@@ -340,10 +354,14 @@ static enum err_code count_backlog(struct db *d, const char *tenant, struct cata
 		bool row;
 		if (!(BACKLOG & 1u << s) || n->files[s] == 0)
 			continue;
-		code = tenant ? db_query(d, &st, e, "SELECT sum(size), min(received_us) FROM file INDEXED BY "
-					 "file_tenant_state WHERE tenant = ?1 AND state = ?2", "td", tenant, s)
-			      : db_query(d, &st, e, "SELECT sum(size), min(received_us) FROM file INDEXED BY file_state "
-					 "WHERE ?1 IS NULL AND state = ?2", "td", tenant, s);
+		code = tenant ? db_query(d, &st, e,
+					 "SELECT sum(size), min(received_us) FROM file INDEXED BY "
+					 "file_tenant_state WHERE tenant = ?1 AND state = ?2",
+					 "td", tenant, s)
+			      : db_query(d, &st, e,
+					 "SELECT sum(size), min(received_us) FROM file INDEXED BY file_state "
+					 "WHERE ?1 IS NULL AND state = ?2",
+					 "td", tenant, s);
 		if (code || (code = db_next(d, st, &row, e)) || !row)
 			continue;
 		n->backlog_bytes += (uint64_t)db_int(st, 0);
@@ -358,7 +376,7 @@ static enum err_code count_backlog(struct db *d, const char *tenant, struct cata
  * delivered or refused by the sink, and never more than that before the end. */
 #define OUTPUT_SUMS                                                                                                    \
 	"SELECT state, count(*), sum(accepted), sum(rejected), sum(delivered), sum(replayed), sum(replayed_sink), "    \
-	"sum(refused), sum(abs(records - accepted - rejected) + CASE WHEN state = 2 THEN abs(accepted - delivered - "   \
+	"sum(refused), sum(abs(records - accepted - rejected) + CASE WHEN state = 2 THEN abs(accepted - delivered - "  \
 	"refused) ELSE max(0, delivered + refused - accepted) END) FROM output INDEXED BY output_counts "
 
 static enum err_code count_outputs(struct db *d, const char *tenant, struct catalog_counts *n, struct err *e)

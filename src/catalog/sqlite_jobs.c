@@ -12,8 +12,10 @@ static enum err_code epoch_next(struct catalog *c, const char *tenant, int64_t *
 	enum err_code code = tx_begin(c, DURABLE, &tx, e);
 	if (code)
 		return code;
-	code = db_exec(tx.db, e, "INSERT INTO epoch(tenant, epoch) VALUES(?1, 1) "
-		       "ON CONFLICT(tenant) DO UPDATE SET epoch = epoch + 1", "t", tenant);
+	code = db_exec(tx.db, e,
+		       "INSERT INTO epoch(tenant, epoch) VALUES(?1, 1) "
+		       "ON CONFLICT(tenant) DO UPDATE SET epoch = epoch + 1",
+		       "t", tenant);
 	if (!code)
 		code = db_int_of(tx.db, 0, &epoch, e, "SELECT epoch FROM epoch WHERE tenant = ?1", "t", tenant);
 	code = tx_end(&tx, code, e);
@@ -38,14 +40,14 @@ static enum err_code epoch(struct catalog *c, const char *tenant, int64_t *ret, 
 static enum err_code job_from_row(sqlite3_stmt *st, struct arena *a, struct catalog_job *ret, struct err *e)
 {
 	*ret = (struct catalog_job){
-		.id = db_int(st, 0),
-		.tenant = db_text_copy(st, 1, a),
-		.kind = db_text_copy(st, 2, a),
-		.params = db_text_copy(st, 3, a),
-		.state = (enum job_state)db_int(st, 4),
-		.result = db_text_copy(st, 5, a),
-		.created_us = db_int(st, 6),
-		.ended_us = db_int(st, 7),
+	    .id = db_int(st, 0),
+	    .tenant = db_text_copy(st, 1, a),
+	    .kind = db_text_copy(st, 2, a),
+	    .params = db_text_copy(st, 3, a),
+	    .state = (enum job_state)db_int(st, 4),
+	    .result = db_text_copy(st, 5, a),
+	    .created_us = db_int(st, 6),
+	    .ended_us = db_int(st, 7),
 	};
 	return ret->tenant && ret->kind && ret->params && ret->result ? ERR_OK : err_oom(e);
 }
@@ -100,9 +102,10 @@ static enum err_code job_next_in(struct tx *tx, const char *tenant, struct arena
 	if (!code)
 		code = db_int_of(tx->db, 0, &now_epoch, e, "SELECT epoch FROM epoch WHERE tenant = ?1", "t", tenant);
 	if (!code)
-		code = db_int_of(tx->db, 0, &id, e, "SELECT id FROM job WHERE tenant = ?1 AND state < 2 "
-				 "AND (state = ?2 OR epoch < ?3) ORDER BY id LIMIT 1", "tdi", tenant, (int)JOB_WAITING,
-				 now_epoch);
+		code = db_int_of(tx->db, 0, &id, e,
+				 "SELECT id FROM job WHERE tenant = ?1 AND state < 2 "
+				 "AND (state = ?2 OR epoch < ?3) ORDER BY id LIMIT 1",
+				 "tdi", tenant, (int)JOB_WAITING, now_epoch);
 	if (code || !id) {
 		*ret = (struct catalog_job){0};
 		return code;
@@ -184,8 +187,10 @@ static enum err_code erased(struct catalog *c, const char *tenant, const char *k
 	enum err_code code = tx_begin(c, SOON, &tx, e);
 	if (code)
 		return code;
-	code = db_exec(tx.db, e, "INSERT INTO erasure(at_us, tenant, kind, ref, name, bytes, why) "
-		       "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)", "ittitit", tx.now, tenant, kind, id, name, (int64_t)bytes, why);
+	code = db_exec(tx.db, e,
+		       "INSERT INTO erasure(at_us, tenant, kind, ref, name, bytes, why) "
+		       "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+		       "ittitit", tx.now, tenant, kind, id, name, (int64_t)bytes, why);
 	return tx_end(&tx, code, e);
 }
 
@@ -200,16 +205,23 @@ static enum err_code erasures(struct catalog *c, const char *tenant, size_t limi
 	enum err_code code = rd_begin(c, &d, e);
 	if (code)
 		return code;
-	code = tenant ? db_query(d, &st, e, "SELECT at_us, tenant, kind, ref, name, bytes, why FROM erasure "
-				 "WHERE tenant = ?1 ORDER BY id DESC LIMIT ?2", "ti", tenant, most)
-		      : db_query(d, &st, e, "SELECT at_us, tenant, kind, ref, name, bytes, why FROM erasure "
-				 "ORDER BY id DESC LIMIT ?1", "i", most);
+	code = tenant ? db_query(d, &st, e,
+				 "SELECT at_us, tenant, kind, ref, name, bytes, why FROM erasure "
+				 "WHERE tenant = ?1 ORDER BY id DESC LIMIT ?2",
+				 "ti", tenant, most)
+		      : db_query(d, &st, e,
+				 "SELECT at_us, tenant, kind, ref, name, bytes, why FROM erasure "
+				 "ORDER BY id DESC LIMIT ?1",
+				 "i", most);
 	while (!code && !(code = db_next(d, st, &row, e)) && row) {
 		struct catalog_erasure *x = list_add(&list);
 		if (x)
-			*x = (struct catalog_erasure){.at_us = db_int(st, 0), .tenant = db_text_copy(st, 1, a),
-						      .kind = db_text_copy(st, 2, a), .id = db_int(st, 3),
-						      .name = db_text_copy(st, 4, a), .bytes = (uint64_t)db_int(st, 5),
+			*x = (struct catalog_erasure){.at_us = db_int(st, 0),
+						      .tenant = db_text_copy(st, 1, a),
+						      .kind = db_text_copy(st, 2, a),
+						      .id = db_int(st, 3),
+						      .name = db_text_copy(st, 4, a),
+						      .bytes = (uint64_t)db_int(st, 5),
 						      .why = db_text_copy(st, 6, a)};
 		if (!x || !x->tenant || !x->kind || !x->name || !x->why)
 			code = err_oom(e);
@@ -229,10 +241,11 @@ static enum err_code child_add(struct catalog *c, const struct catalog_child *ch
 	enum err_code code = tx_begin(c, DURABLE, &tx, e);
 	if (code)
 		return code;
-	code = db_exec(tx.db, e, "INSERT INTO child(pid, pid_start, kind, tenant, cgroup, ref) VALUES(?1, ?2, ?3, ?4, ?5, ?6) "
+	code = db_exec(tx.db, e,
+		       "INSERT INTO child(pid, pid_start, kind, tenant, cgroup, ref) VALUES(?1, ?2, ?3, ?4, ?5, ?6) "
 		       "ON CONFLICT(pid, pid_start) DO UPDATE SET kind = excluded.kind, tenant = excluded.tenant, "
-		       "cgroup = excluded.cgroup, ref = excluded.ref", "iittti", ch->pid, ch->pid_start, ch->kind,
-		       ch->tenant, ch->cgroup ? ch->cgroup : "", ch->ref);
+		       "cgroup = excluded.cgroup, ref = excluded.ref",
+		       "iittti", ch->pid, ch->pid_start, ch->kind, ch->tenant, ch->cgroup ? ch->cgroup : "", ch->ref);
 	return tx_end(&tx, code, e);
 }
 
@@ -260,9 +273,12 @@ static enum err_code children(struct catalog *c, struct arena *a, struct catalog
 	while (!code && !(code = db_next(d, st, &row, e)) && row) {
 		struct catalog_child *x = list_add(&list);
 		if (x)
-			*x = (struct catalog_child){.pid = db_int(st, 0), .pid_start = db_int(st, 1),
-						    .kind = db_text_copy(st, 2, a), .tenant = db_text_copy(st, 3, a),
-						    .cgroup = db_text_copy(st, 4, a), .ref = db_int(st, 5)};
+			*x = (struct catalog_child){.pid = db_int(st, 0),
+						    .pid_start = db_int(st, 1),
+						    .kind = db_text_copy(st, 2, a),
+						    .tenant = db_text_copy(st, 3, a),
+						    .cgroup = db_text_copy(st, 4, a),
+						    .ref = db_int(st, 5)};
 		if (!x || !x->kind || !x->tenant || !x->cgroup)
 			code = err_oom(e);
 	}

@@ -28,11 +28,12 @@ static enum err_code id_free(struct tx *tx, const char *id, const char *fold, st
 {
 	sqlite3_stmt *st;
 	bool row;
-	enum err_code code = db_query(tx->db, &st, e, "SELECT id FROM tenant WHERE fold = ?1 AND id <> ?2", "tt", fold, id);
+	enum err_code code =
+	    db_query(tx->db, &st, e, "SELECT id FROM tenant WHERE fold = ?1 AND id <> ?2", "tt", fold, id);
 	if (code || (code = db_next(tx->db, st, &row, e)) || !row)
 		return code;
-	err_set(e, ERR_CONFLICT, "tenant \"%s\" collides with \"%s\", which exists: both become \"%s\" in Kubernetes", id,
-		db_text(st, 0), fold);
+	err_set(e, ERR_CONFLICT, "tenant \"%s\" collides with \"%s\", which exists: both become \"%s\" in Kubernetes",
+		id, db_text(st, 0), fold);
 	db_reset(st);
 	return err_hint(e, "choose another \"client\" in the service agreement");
 }
@@ -46,8 +47,8 @@ static enum err_code table_register(struct tx *tx, const char *id, const char *t
 	if (strlen(table) >= NAME_MAX_)
 		return err_set(e, ERR_INVALID, "the name of table \"%.60s...\" is too long", table);
 	fold_lower(table, fold);
-	enum err_code code = db_query(tx->db, &st, e, "SELECT tenant FROM registry WHERE fold = ?1 AND tenant <> ?2", "tt",
-				      fold, id);
+	enum err_code code =
+	    db_query(tx->db, &st, e, "SELECT tenant FROM registry WHERE fold = ?1 AND tenant <> ?2", "tt", fold, id);
 	if (code || (code = db_next(tx->db, st, &row, e)))
 		return code;
 	if (row) {
@@ -56,8 +57,10 @@ static enum err_code table_register(struct tx *tx, const char *id, const char *t
 		err_set(e, ERR_CONFLICT, "table \"%s\" is registered by another tenant", table);
 		return err_hint(e, "choose another key_space or schema name");
 	}
-	return db_exec(tx->db, e, "INSERT INTO registry(fold, name, tenant) VALUES(?1, ?2, ?3) "
-		       "ON CONFLICT(fold) DO UPDATE SET name = excluded.name", "ttt", fold, table, id);
+	return db_exec(tx->db, e,
+		       "INSERT INTO registry(fold, name, tenant) VALUES(?1, ?2, ?3) "
+		       "ON CONFLICT(fold) DO UPDATE SET name = excluded.name",
+		       "ttt", fold, table, id);
 }
 
 /* The version in force and whether its texts are the same ones; 0 when there is no such tenant. */
@@ -92,12 +95,17 @@ static enum err_code tenant_put_in(struct tx *tx, const char *id, const char *da
 		return code;
 	if (!same) {
 		version++;
-		code = db_exec(tx->db, e, "INSERT INTO tenant(id, fold, created_us, updated_us, version) "
-			       "VALUES(?1, ?2, ?3, ?3, ?4) ON CONFLICT(id) DO UPDATE SET updated_us = excluded.updated_us, "
-			       "version = excluded.version", "ttii", id, fold, tx->now, version);
+		code = db_exec(
+		    tx->db, e,
+		    "INSERT INTO tenant(id, fold, created_us, updated_us, version) "
+		    "VALUES(?1, ?2, ?3, ?3, ?4) ON CONFLICT(id) DO UPDATE SET updated_us = excluded.updated_us, "
+		    "version = excluded.version",
+		    "ttii", id, fold, tx->now, version);
 		if (!code)
-			code = db_exec(tx->db, e, "INSERT INTO document(tenant, version, data_file, agreement, at_us) "
-				       "VALUES(?1, ?2, ?3, ?4, ?5)", "titti", id, version, data_file, agreement, tx->now);
+			code = db_exec(tx->db, e,
+				       "INSERT INTO document(tenant, version, data_file, agreement, at_us) "
+				       "VALUES(?1, ?2, ?3, ?4, ?5)",
+				       "titti", id, version, data_file, agreement, tx->now);
 	}
 	if (!code)
 		*ret_version = version;
@@ -128,13 +136,13 @@ static enum err_code tenant_put(struct catalog *c, const char *id, const char *d
 static enum err_code tenant_from_row(sqlite3_stmt *st, struct arena *a, struct catalog_tenant *ret, struct err *e)
 {
 	*ret = (struct catalog_tenant){
-		.id = db_text_copy(st, 0, a),
-		.created_us = db_int(st, 1),
-		.updated_us = db_int(st, 2),
-		.paused = db_int(st, 3) != 0,
-		.version = db_int(st, 4),
-		.data_file = db_text_copy(st, 5, a),
-		.agreement = db_text_copy(st, 6, a),
+	    .id = db_text_copy(st, 0, a),
+	    .created_us = db_int(st, 1),
+	    .updated_us = db_int(st, 2),
+	    .paused = db_int(st, 3) != 0,
+	    .version = db_int(st, 4),
+	    .data_file = db_text_copy(st, 5, a),
+	    .agreement = db_text_copy(st, 6, a),
 	};
 	return ret->id && ret->data_file && ret->agreement ? ERR_OK : err_oom(e);
 }
@@ -230,8 +238,8 @@ static enum err_code token_put(struct catalog *c, const uint8_t digest[SHA256_LE
 		return code;
 	code = db_exec(tx.db, e, "DELETE FROM token WHERE owner = ?1", "t", owner);
 	if (!code)
-		code = db_exec(tx.db, e, "INSERT INTO token(digest, owner, at_us) VALUES(?1, ?2, ?3)", "bti", bytes, owner,
-			       tx.now);
+		code = db_exec(tx.db, e, "INSERT INTO token(digest, owner, at_us) VALUES(?1, ?2, ?3)", "bti", bytes,
+			       owner, tx.now);
 	return tx_end(&tx, code, e);
 }
 

@@ -61,13 +61,13 @@ void wire_tenant_write(const struct catalog_tenant *t, struct jsonw *w)
 enum err_code wire_tenant_read(const struct json *v, struct arena *a, struct catalog_tenant *ret, struct err *e)
 {
 	*ret = (struct catalog_tenant){
-		.id = wire_get_text(v, "id", a),
-		.created_us = json_get_int(v, "created_us", 0),
-		.updated_us = json_get_int(v, "updated_us", 0),
-		.paused = json_get_bool(v, "paused", false),
-		.version = json_get_int(v, "version", 0),
-		.data_file = wire_get_text(v, "data_file", a),
-		.agreement = wire_get_text(v, "agreement", a),
+	    .id = wire_get_text(v, "id", a),
+	    .created_us = json_get_int(v, "created_us", 0),
+	    .updated_us = json_get_int(v, "updated_us", 0),
+	    .paused = json_get_bool(v, "paused", false),
+	    .version = json_get_int(v, "version", 0),
+	    .data_file = wire_get_text(v, "data_file", a),
+	    .agreement = wire_get_text(v, "agreement", a),
 	};
 	return ret->id && ret->data_file && ret->agreement ? ERR_OK : err_oom(e);
 }
@@ -103,30 +103,32 @@ void wire_output_write(const struct catalog_output *o, struct jsonw *w)
 enum err_code wire_output_read(const struct json *v, struct arena *a, struct catalog_output *ret, struct err *e)
 {
 	*ret = (struct catalog_output){
-		.id = json_get_int(v, "id", 0),
-		.run = json_get_int(v, "run", 0),
-		.tenant = wire_get_text(v, "tenant", a),
-		.name = wire_get_text(v, "name", a),
-		.source = wire_get_text(v, "source", a),
-		.size = (uint64_t)json_get_int(v, "size", 0),
-		.sha256 = wire_get_text(v, "sha256", a),
-		.state = (enum output_state)json_get_int(v, "state", 0),
-		.reason = wire_get_text(v, "reason", a),
-		.version_base = json_get_int(v, "version_base", 0),
-		.version_rows = json_get_int(v, "version_rows", 0),
-		.table = wire_get_text(v, "table", a),
-		.document_version = json_get_int(v, "document_version", 0),
-		.records = (uint64_t)json_get_int(v, "records", 0),
-		.accepted = (uint64_t)json_get_int(v, "accepted", 0),
-		.rejected = (uint64_t)json_get_int(v, "rejected", 0),
-		.delivered = (uint64_t)json_get_int(v, "delivered", 0),
-		.superseded = (uint64_t)json_get_int(v, "superseded", 0),
-		.refused_by_sink = (uint64_t)json_get_int(v, "refused_by_sink", 0),
-		.verdict = wire_get_text(v, "verdict", a),
-		.created_us = json_get_int(v, "created_us", 0),
-		.updated_us = json_get_int(v, "updated_us", 0),
+	    .id = json_get_int(v, "id", 0),
+	    .run = json_get_int(v, "run", 0),
+	    .tenant = wire_get_text(v, "tenant", a),
+	    .name = wire_get_text(v, "name", a),
+	    .source = wire_get_text(v, "source", a),
+	    .size = (uint64_t)json_get_int(v, "size", 0),
+	    .sha256 = wire_get_text(v, "sha256", a),
+	    .state = (enum output_state)json_get_int(v, "state", 0),
+	    .reason = wire_get_text(v, "reason", a),
+	    .version_base = json_get_int(v, "version_base", 0),
+	    .version_rows = json_get_int(v, "version_rows", 0),
+	    .table = wire_get_text(v, "table", a),
+	    .document_version = json_get_int(v, "document_version", 0),
+	    .records = (uint64_t)json_get_int(v, "records", 0),
+	    .accepted = (uint64_t)json_get_int(v, "accepted", 0),
+	    .rejected = (uint64_t)json_get_int(v, "rejected", 0),
+	    .delivered = (uint64_t)json_get_int(v, "delivered", 0),
+	    .superseded = (uint64_t)json_get_int(v, "superseded", 0),
+	    .refused_by_sink = (uint64_t)json_get_int(v, "refused_by_sink", 0),
+	    .verdict = wire_get_text(v, "verdict", a),
+	    .created_us = json_get_int(v, "created_us", 0),
+	    .updated_us = json_get_int(v, "updated_us", 0),
 	};
-	return ret->table && ret->tenant && ret->name && ret->source && ret->sha256 && ret->reason && ret->verdict ? ERR_OK : err_oom(e);
+	return ret->table && ret->tenant && ret->name && ret->source && ret->sha256 && ret->reason && ret->verdict
+		   ? ERR_OK
+		   : err_oom(e);
 }
 
 void wire_job_write(const struct catalog_job *j, struct jsonw *w)
@@ -146,14 +148,14 @@ void wire_job_write(const struct catalog_job *j, struct jsonw *w)
 enum err_code wire_job_read(const struct json *v, struct arena *a, struct catalog_job *ret, struct err *e)
 {
 	*ret = (struct catalog_job){
-		.id = json_get_int(v, "id", 0),
-		.tenant = wire_get_text(v, "tenant", a),
-		.kind = wire_get_text(v, "kind", a),
-		.params = wire_get_text(v, "params", a),
-		.state = (enum job_state)json_get_int(v, "state", 0),
-		.result = wire_get_text(v, "result", a),
-		.created_us = json_get_int(v, "created_us", 0),
-		.ended_us = json_get_int(v, "ended_us", 0),
+	    .id = json_get_int(v, "id", 0),
+	    .tenant = wire_get_text(v, "tenant", a),
+	    .kind = wire_get_text(v, "kind", a),
+	    .params = wire_get_text(v, "params", a),
+	    .state = (enum job_state)json_get_int(v, "state", 0),
+	    .result = wire_get_text(v, "result", a),
+	    .created_us = json_get_int(v, "created_us", 0),
+	    .ended_us = json_get_int(v, "ended_us", 0),
 	};
 	return ret->tenant && ret->kind && ret->params && ret->result ? ERR_OK : err_oom(e);
 }

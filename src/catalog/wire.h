@@ -14,10 +14,12 @@
 #define WIRE_MAX (64u << 20)
 
 void wire_tenant_write(const struct catalog_tenant *t, struct jsonw *w);
-enum err_code wire_tenant_read(const struct json *v, struct arena *a, struct catalog_tenant *ret, struct err *e) MUST_USE;
+enum err_code wire_tenant_read(const struct json *v, struct arena *a, struct catalog_tenant *ret,
+			       struct err *e) MUST_USE;
 
 void wire_output_write(const struct catalog_output *o, struct jsonw *w);
-enum err_code wire_output_read(const struct json *v, struct arena *a, struct catalog_output *ret, struct err *e) MUST_USE;
+enum err_code wire_output_read(const struct json *v, struct arena *a, struct catalog_output *ret,
+			       struct err *e) MUST_USE;
 
 void wire_job_write(const struct catalog_job *j, struct jsonw *w);
 enum err_code wire_job_read(const struct json *v, struct arena *a, struct catalog_job *ret, struct err *e) MUST_USE;
@@ -29,6 +31,6 @@ bool wire_error_read(const struct json *v, struct err *ret);
 
 /* Text that need not be UTF-8 (names that an app gave to its files): {"hex": "..."} then. */
 void wire_text(struct jsonw *w, const char *key, const char *s);
-const char *wire_get_text(const struct json *v, const char *key, struct arena *a);  /* NULL without memory */
+const char *wire_get_text(const struct json *v, const char *key, struct arena *a); /* NULL without memory */
 
 #endif

@@ -24,7 +24,7 @@ struct documents {
 	{"config", 'c', "FILE", "the data file configuration (JSON); `mysimbdp infer FILE` writes one", "file"},       \
 	    {"agreement", 'a', "FILE", "the service agreement (JSON), for its quality rules", "file"},                 \
 	    {"show", 0, "N", "show the first N defects (default 10)", NULL},                                           \
-	    {"rejects", 0, "FILE", "write what is rejected: *.csv verbatim, else JSON lines with reasons", "file"},     \
+	    {"rejects", 0, "FILE", "write what is rejected: *.csv verbatim, else JSON lines with reasons", "file"},    \
 	    {"source-batch", 0, "N", "records a batch of the reader (default 4096)", NULL},                            \
 	    {"sort-memory", 0, "SIZE", "memory of a sort on disk, for instance 16Mi (default 8Mi)", NULL},             \
 	    {"spill-dir", 0, "DIR", "where sorts put what does not fit (default $TMPDIR or /tmp)", "dir"},             \

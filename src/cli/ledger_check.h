@@ -14,18 +14,18 @@
 
 struct recount {
 	const struct cli *cli;
-	const char *tenant;              /* "": stand-alone */
-	const char *data;                /* of a platform; NULL: stand-alone */
-	const char *coredms;             /* directory of KEY_SPACE.db */
-	const char *const *files;        /* stand-alone: where files may still be found, NULL-terminated */
+	const char *tenant;	  /* "": stand-alone */
+	const char *data;	  /* of a platform; NULL: stand-alone */
+	const char *coredms;	  /* directory of KEY_SPACE.db */
+	const char *const *files; /* stand-alone: where files may still be found, NULL-terminated */
 	struct catalog *catalog;
-	struct quarantine *quarantine;   /* NULL: there is none */
-	struct ingest_plan plan;         /* stand-alone: of the documents given */
-	bool quick;                      /* files are not read */
+	struct quarantine *quarantine; /* NULL: there is none */
+	struct ingest_plan plan;       /* stand-alone: of the documents given */
+	bool quick;		       /* files are not read */
 
-	struct quarantine_sums *sums;    /* by output */
+	struct quarantine_sums *sums; /* by output */
 	size_t nsums;
-	struct arena arena;              /* of the whole check */
+	struct arena arena; /* of the whole check */
 
 	/* documents of the version that an output was checked with */
 	struct arena docs_arena;
@@ -37,12 +37,12 @@ struct recount {
 
 struct recounted {
 	struct catalog_output out;
-	bool reread;                     /* the file was there: parsed, accepted, rejected as the gate says today */
+	bool reread; /* the file was there: parsed, accepted, rejected as the gate says today */
 	uint64_t parsed, accepted, rejected;
 	struct quarantine_sums q;
 	bool in_store, done;
 	uint64_t position, rows;
-	const char *note;                /* why something could not be looked at; "" */
+	const char *note; /* why something could not be looked at; "" */
 	char problem[RECOUNT_PROBLEMS][200];
 	unsigned nproblems;
 };

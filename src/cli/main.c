@@ -12,11 +12,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-static atomic_bool stop;   /* set by SIGINT and SIGTERM; verbs look at it through cli->stop */
+static atomic_bool stop; /* set by SIGINT and SIGTERM; verbs look at it through cli->stop */
 
 static void on_signal(int sig)
 {
-	if (atomic_exchange(&stop, true)) {   /* the second one ends us at once */
+	if (atomic_exchange(&stop, true)) { /* the second one ends us at once */
 		signal(sig, SIG_DFL);
 		raise(sig);
 	}
@@ -25,9 +25,10 @@ static void on_signal(int sig)
 static void help_all(FILE *out, bool colour)
 {
 	const struct style *s = style_get(colour);
-	fprintf(out, "%smysimbdp%s takes tenants' files to the warehouse, and can say where every record is.\n\n", s->bold,
+	fprintf(out, "%smysimbdp%s takes tenants' files to the warehouse, and can say where every record is.\n\n",
+		s->bold, s->reset);
+	fprintf(out, "%susage:%s mysimbdp VERB [OPTIONS] [ARGUMENTS]\n\n%sverbs:%s\n", s->bold, s->reset, s->bold,
 		s->reset);
-	fprintf(out, "%susage:%s mysimbdp VERB [OPTIONS] [ARGUMENTS]\n\n%sverbs:%s\n", s->bold, s->reset, s->bold, s->reset);
 	for (size_t i = 0; i < nverbs; i++) {
 		if (verbs[i] && !verbs[i]->hidden)
 			fprintf(out, "  %s%-12s%s %s\n", s->cyan, verbs[i]->name, s->reset, verbs[i]->summary);
@@ -103,7 +104,8 @@ static int run_verb(const struct verb *v, int argc, char **argv)
 	struct err e = {0};
 	int exit_code = -1;
 	arena_init(&arena, (size_t)1 << 30);
-	struct cli cli = {.verb = v, .arena = &arena, .exit_code = &exit_code, .stop = &stop, .width = terminal_width()};
+	struct cli cli = {
+	    .verb = v, .arena = &arena, .exit_code = &exit_code, .stop = &stop, .width = terminal_width()};
 	cli.colour_err = isatty(STDERR_FILENO);
 	enum err_code c = cli_parse(&cli, argc, argv, &e);
 	if (!c && cli_has(&cli, "help"))

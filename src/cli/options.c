@@ -10,17 +10,17 @@
 #define GIVEN_MAX 256
 
 const struct cli_option global_options[] = {
-	{"help", 'h', NULL, "this text", NULL},
-	{"json", 0, NULL, "one JSON value on stdout, for scripts", NULL},
-	{"quiet", 'q', NULL, "no progress and no notes on stderr", NULL},
-	{"verbose", 'v', NULL, "more detail", NULL},
-	{"color", 0, "WHEN", "auto (default), always or never", NULL},
-	{"data", 0, "DIR", "data directory ($MYSIMBDP_DATA)", "dir"},
-	{"url", 0, "URL", "the platform's address ($MYSIMBDP_URL, default http://127.0.0.1:8090)", NULL},
-	{"token", 0, "TOKEN", "bearer token ($MYSIMBDP_TOKEN; default: the administrator's, when it can be read)", NULL},
-	{"config-file", 0, "FILE", "mysimbdp.yaml ($MYSIMBDP_CONFIG)", "file"},
-	{"set", 0, "NAME=VALUE", "one setting, as in mysimbdp.yaml (repeatable; see `mysimbdp config show`)", NULL},
-	{0},
+    {"help", 'h', NULL, "this text", NULL},
+    {"json", 0, NULL, "one JSON value on stdout, for scripts", NULL},
+    {"quiet", 'q', NULL, "no progress and no notes on stderr", NULL},
+    {"verbose", 'v', NULL, "more detail", NULL},
+    {"color", 0, "WHEN", "auto (default), always or never", NULL},
+    {"data", 0, "DIR", "data directory ($MYSIMBDP_DATA)", "dir"},
+    {"url", 0, "URL", "the platform's address ($MYSIMBDP_URL, default http://127.0.0.1:8090)", NULL},
+    {"token", 0, "TOKEN", "bearer token ($MYSIMBDP_TOKEN; default: the administrator's, when it can be read)", NULL},
+    {"config-file", 0, "FILE", "mysimbdp.yaml ($MYSIMBDP_CONFIG)", "file"},
+    {"set", 0, "NAME=VALUE", "one setting, as in mysimbdp.yaml (repeatable; see `mysimbdp config show`)", NULL},
+    {0},
 };
 
 struct given {
@@ -179,7 +179,7 @@ const char *const *cli_all(const struct cli *c, const char *name)
 
 enum err_code cli_conf(const struct cli *c, struct conf **ret, struct err *e)
 {
-	static const char *const same[] = {"data", "url", "token"};   /* settings with an option of their own */
+	static const char *const same[] = {"data", "url", "token"}; /* settings with an option of their own */
 	if (c->values->conf) {
 		*ret = c->values->conf;
 		return ERR_OK;
@@ -230,7 +230,8 @@ enum err_code cli_data_dir(const struct cli *c, const char **ret, struct err *e)
 			dir = arena_printf(c->arena, "%s/.local/state/mysimbdp", home);
 	}
 	if (!dir || !*dir) {
-		err_set(e, ERR_CONFIG, "no data directory: neither --data, $MYSIMBDP_DATA, $XDG_STATE_HOME nor $HOME is set");
+		err_set(e, ERR_CONFIG,
+			"no data directory: neither --data, $MYSIMBDP_DATA, $XDG_STATE_HOME nor $HOME is set");
 		return err_hint(e, "name one with --data DIR");
 	}
 	if (*dir != '/') {

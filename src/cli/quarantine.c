@@ -220,22 +220,30 @@ static enum err_code run_show(const struct cli *cli, struct origin *o, const cha
 		return print_buf(cli, &b, e);
 	}
 	const struct style *s = style_get(cli->colour_out);
-	struct shown_defect d = {.d = {.rule = en->rule, .stage = en->stage, .row = en->row, .line = en->line,
-				       .offset = en->offset, .column = en->column, .field = -1,
+	struct shown_defect d = {.d = {.rule = en->rule,
+				       .stage = en->stage,
+				       .row = en->row,
+				       .line = en->line,
+				       .offset = en->offset,
+				       .column = en->column,
+				       .field = -1,
 				       .cell = cell_at(en->raw, en->column)},
 				 .field_name = en->field[0] ? plain_text(cli->arena, en->field) : NULL,
 				 .record = en->raw};
 	snprintf(d.d.reason, sizeof d.d.reason, "%s", en->reason);
 	show_defect(cli, plain_text(cli->arena, en->file), &d);
-	printf("\n%sq%" PRId64 "%s  %s, record %" PRIu64 " of output o%" PRId64 ", byte %" PRIu64 ", found by stage %s at %s\n",
-	       s->bold, en->id, s->reset, en->state, en->row, en->output, en->offset, en->stage, rfc3339(en->at_us, at));
+	printf("\n%sq%" PRId64 "%s  %s, record %" PRIu64 " of output o%" PRId64 ", byte %" PRIu64
+	       ", found by stage %s at %s\n",
+	       s->bold, en->id, s->reset, en->state, en->row, en->output, en->offset, en->stage,
+	       rfc3339(en->at_us, at));
 	printf("%s%s%s\n", s->dim, what_next(en), s->reset);
 	return ERR_OK;
 }
 
 /* ---- export */
 
-struct export {
+struct export
+{
 	const struct cli *cli;
 	FILE *out;
 	struct span header;
@@ -289,7 +297,7 @@ static enum err_code export_all(struct export *x, struct origin *o, struct quara
 	for (;;) {
 		struct origin_page p;
 		enum err_code code;
-		if (o->q) {          /* a page at a time, however many there are */
+		if (o->q) { /* a page at a time, however many there are */
 			struct arena page;
 			arena_init(&page, JSON_MAX);
 			code = quarantine_list(o->q, f, &page, &p.entry, &p.n, e);
@@ -373,39 +381,39 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option options[] = {
-	{"db", 0, "DIR", "without a platform: the DIR of `mysimbdp ingest --to sqlite:DIR`", "dir"},
-	{"rule", 0, "RULE", "only records rejected by this rule: type, not_null, field_count, range ...", NULL},
-	{"field", 0, "FIELD", "only this column", NULL},
-	{"file", 0, "NAME", "only this file (list, export)", NULL},
-	{"output", 0, "ID", "only this output: o12", NULL},
-	{"state", 's', "STATE", "open (default), replayed, erased or all", NULL},
-	{"limit", 'l', "N", "records of a page, 1 to 1000 (50)", NULL},
-	{"cursor", 0, "ID", "go on behind this record", NULL},
-	{"out", 'o', "FILE", "export and propose: write here instead of standard output", "file"},
-	{"config", 'c', "FILE", "replay and propose with --db: the data file configuration", "file"},
-	{"agreement", 'a', "FILE", "replay with --db: the service agreement, for its quality rules", "file"},
-	{"dry-run", 'n', NULL, "replay: count only, change nothing", NULL},
-	{0},
+    {"db", 0, "DIR", "without a platform: the DIR of `mysimbdp ingest --to sqlite:DIR`", "dir"},
+    {"rule", 0, "RULE", "only records rejected by this rule: type, not_null, field_count, range ...", NULL},
+    {"field", 0, "FIELD", "only this column", NULL},
+    {"file", 0, "NAME", "only this file (list, export)", NULL},
+    {"output", 0, "ID", "only this output: o12", NULL},
+    {"state", 's', "STATE", "open (default), replayed, erased or all", NULL},
+    {"limit", 'l', "N", "records of a page, 1 to 1000 (50)", NULL},
+    {"cursor", 0, "ID", "go on behind this record", NULL},
+    {"out", 'o', "FILE", "export and propose: write here instead of standard output", "file"},
+    {"config", 'c', "FILE", "replay and propose with --db: the data file configuration", "file"},
+    {"agreement", 'a', "FILE", "replay with --db: the service agreement, for its quality rules", "file"},
+    {"dry-run", 'n', NULL, "replay: count only, change nothing", NULL},
+    {0},
 };
 
 const struct verb verb_quarantine = {
-	.name = "quarantine",
-	.usage = "list|show|export|replay|propose TENANT|--db DIR [RECORD]",
-	.summary = "rejected records: what, where and why; and the ways out",
-	.options = options,
-	.min_args = 1,
-	.max_args = 3,
-	.help = "list     a table of records and their counts by rule and column\n"
-		"show     one record with the offending cell marked\n"
-		"export   the records as a CSV file with their header line, to be corrected and uploaded again\n"
-		"         (--json: one object a line, with place and reason)\n"
-		"propose  the smallest change of the schema that takes all quarantined values, as a whole data file\n"
-		"         configuration; reasons on standard error\n"
-		"replay   try the records again under the present documents; those that pass are delivered once, with\n"
-		"         the row versions they always had, so that they never overwrite newer rows\n\n"
-		"  mysimbdp quarantine list client_a --rule type\n"
-		"  mysimbdp quarantine show client_a q17\n"
-		"  mysimbdp quarantine propose client_a --out new-data-file.json\n"
-		"  mysimbdp quarantine replay --db out --config new-data-file.json",
-	.run = run,
+    .name = "quarantine",
+    .usage = "list|show|export|replay|propose TENANT|--db DIR [RECORD]",
+    .summary = "rejected records: what, where and why; and the ways out",
+    .options = options,
+    .min_args = 1,
+    .max_args = 3,
+    .help = "list     a table of records and their counts by rule and column\n"
+	    "show     one record with the offending cell marked\n"
+	    "export   the records as a CSV file with their header line, to be corrected and uploaded again\n"
+	    "         (--json: one object a line, with place and reason)\n"
+	    "propose  the smallest change of the schema that takes all quarantined values, as a whole data file\n"
+	    "         configuration; reasons on standard error\n"
+	    "replay   try the records again under the present documents; those that pass are delivered once, with\n"
+	    "         the row versions they always had, so that they never overwrite newer rows\n\n"
+	    "  mysimbdp quarantine list client_a --rule type\n"
+	    "  mysimbdp quarantine show client_a q17\n"
+	    "  mysimbdp quarantine propose client_a --out new-data-file.json\n"
+	    "  mysimbdp quarantine replay --db out --config new-data-file.json",
+    .run = run,
 };

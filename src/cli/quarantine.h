@@ -17,9 +17,9 @@
 
 struct origin {
 	const struct cli *cli;
-	const char *tenant;          /* NULL: --db */
+	const char *tenant; /* NULL: --db */
 	const char *db;
-	struct quarantine *q;        /* NULL: over REST, or nothing was ever rejected */
+	struct quarantine *q; /* NULL: over REST, or nothing was ever rejected */
 	struct client *client;
 };
 
@@ -28,7 +28,7 @@ struct origin_page {
 	size_t n;
 	struct quarantine_count *count;
 	size_t ncount;
-	int64_t next;                /* pass as filter.after for more; 0: the end */
+	int64_t next; /* pass as filter.after for more; 0: the end */
 };
 
 /* The tenant is cli->argv[1]; exactly one of it and --db must be given (*ret_args: how many arguments that took). */

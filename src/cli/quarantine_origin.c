@@ -19,8 +19,11 @@ bool origin_id(const char *s, char letter, int64_t *ret)
 enum err_code origin_filter(const struct cli *cli, struct quarantine_filter *ret, struct err *e)
 {
 	const char *limit = cli_get(cli, "limit"), *output = cli_get(cli, "output"), *cursor = cli_get(cli, "cursor");
-	struct quarantine_filter f = {.file = cli_get(cli, "file"), .rule = cli_get(cli, "rule"),
-				      .field = cli_get(cli, "field"), .state = cli_get(cli, "state"), .limit = 50};
+	struct quarantine_filter f = {.file = cli_get(cli, "file"),
+				      .rule = cli_get(cli, "rule"),
+				      .field = cli_get(cli, "field"),
+				      .state = cli_get(cli, "state"),
+				      .limit = 50};
 	int64_t n;
 	if (limit && (!origin_id(limit, 0, &n) || n < 1 || n > 1000))
 		return err_set(e, ERR_USAGE, "--limit \"%.40s\": a number from 1 to 1000 is needed", limit);
@@ -79,7 +82,7 @@ static enum err_code open_db(struct origin *o, struct err *e)
 		return err_hint(e, "--db takes the DIR of `mysimbdp ingest --to sqlite:DIR`");
 	}
 	enum err_code code = quarantine_open_readonly(o->db, &o->q, e);
-	return code == ERR_NOT_FOUND ? ERR_OK : code;    /* nothing was ever rejected */
+	return code == ERR_NOT_FOUND ? ERR_OK : code; /* nothing was ever rejected */
 }
 
 enum err_code origin_open(const struct cli *cli, struct origin *ret, int *ret_args, struct err *e)
@@ -110,20 +113,20 @@ static void read_entry(const struct json *v, struct quarantine_entry *en)
 {
 	const struct json *raw = json_get(v, "raw");
 	*en = (struct quarantine_entry){
-		.file = json_get_str(v, "file", ""),
-		.row = (uint64_t)json_get_int(v, "row", 0),
-		.line = (uint64_t)json_get_int(v, "line", 0),
-		.offset = (uint64_t)json_get_int(v, "offset", 0),
-		.column = (uint32_t)json_get_int(v, "column", 0),
-		.stage = json_get_str(v, "stage", ""),
-		.rule = json_get_str(v, "rule", ""),
-		.field = json_get_str(v, "field", ""),
-		.reason = json_get_str(v, "reason", ""),
-		.raw = raw && raw->type == JN_STRING ? raw->s : (struct span){"", 0},
-		.cut = json_get_bool(v, "cut", false),
-		.header = span_str(json_get_str(v, "header", "")),
-		.state = json_get_str(v, "state", "open"),
-		.at_us = json_time(v, "at"),
+	    .file = json_get_str(v, "file", ""),
+	    .row = (uint64_t)json_get_int(v, "row", 0),
+	    .line = (uint64_t)json_get_int(v, "line", 0),
+	    .offset = (uint64_t)json_get_int(v, "offset", 0),
+	    .column = (uint32_t)json_get_int(v, "column", 0),
+	    .stage = json_get_str(v, "stage", ""),
+	    .rule = json_get_str(v, "rule", ""),
+	    .field = json_get_str(v, "field", ""),
+	    .reason = json_get_str(v, "reason", ""),
+	    .raw = raw && raw->type == JN_STRING ? raw->s : (struct span){"", 0},
+	    .cut = json_get_bool(v, "cut", false),
+	    .header = span_str(json_get_str(v, "header", "")),
+	    .state = json_get_str(v, "state", "open"),
+	    .at_us = json_time(v, "at"),
 	};
 	(void)origin_id(json_get_str(v, "id", ""), 'q', &en->id);
 	(void)origin_id(json_get_str(v, "output", ""), 'o', &en->output);
@@ -152,7 +155,8 @@ static enum err_code remote_page(struct origin *o, const struct quarantine_filte
 		return code;
 	const struct json *records = json_get(answer, "records"), *counts = json_get(answer, "counts");
 	size_t n = records ? records->count : 0, nc = counts ? counts->count : 0;
-	struct origin_page p = {.entry = arena_array(a, n, sizeof *p.entry), .count = arena_array(a, nc, sizeof *p.count)};
+	struct origin_page p = {.entry = arena_array(a, n, sizeof *p.entry),
+				.count = arena_array(a, nc, sizeof *p.count)};
 	if (!p.entry || !p.count)
 		return err_oom(e);
 	for (const struct json *v = records ? records->child : NULL; v; v = v->next)
@@ -160,9 +164,9 @@ static enum err_code remote_page(struct origin *o, const struct quarantine_filte
 	if (f->id && p.n && p.entry[0].id != f->id)
 		p.n = 0;
 	for (const struct json *v = counts ? counts->child : NULL; v; v = v->next)
-		p.count[p.ncount++] = (struct quarantine_count){json_get_str(v, "rule", ""), json_get_str(v, "field", ""),
-								(uint64_t)json_get_int(v, "open", 0),
-								(uint64_t)json_get_int(v, "replayed", 0)};
+		p.count[p.ncount++] = (struct quarantine_count){
+		    json_get_str(v, "rule", ""), json_get_str(v, "field", ""), (uint64_t)json_get_int(v, "open", 0),
+		    (uint64_t)json_get_int(v, "replayed", 0)};
 	(void)origin_id(json_get_str(answer, "next", ""), 'q', &p.next);
 	*ret = p;
 	return ERR_OK;

@@ -256,8 +256,8 @@ static enum err_code propose_there(const struct cli *cli, struct proposal *ret, 
 		return err_oom(e);
 	for (const struct json *c = changes ? changes->child : NULL; c; c = c->next)
 		p.changes[p.nchanges++] = (struct proposal_change){
-			json_get_str(c, "field", ""), json_get_str(c, "from", ""), json_get_str(c, "to", ""),
-			json_get_str(c, "because", ""), (uint64_t)json_get_int(c, "records", 0)};
+		    json_get_str(c, "field", ""), json_get_str(c, "from", ""), json_get_str(c, "to", ""),
+		    json_get_str(c, "because", ""), (uint64_t)json_get_int(c, "records", 0)};
 	*ret = p;
 	return ERR_OK;
 }
@@ -298,9 +298,9 @@ static void tell_changes(const struct cli *cli, const struct proposal *p)
 	char n[32];
 	for (size_t i = 0; i < p->nchanges; i++) {
 		const struct proposal_change *c = &p->changes[i];
-		fprintf(stderr, "%s%s%s: %s%s%s becomes %s%s%s: %s (%s record%s)\n", s->bold, c->field, s->reset, s->red, c->from,
-			s->reset, s->green, c->to, s->reset, plain_text(cli->arena, c->because), human_count(c->records, n),
-			c->records == 1 ? "" : "s");
+		fprintf(stderr, "%s%s%s: %s%s%s becomes %s%s%s: %s (%s record%s)\n", s->bold, c->field, s->reset,
+			s->red, c->from, s->reset, s->green, c->to, s->reset, plain_text(cli->arena, c->because),
+			human_count(c->records, n), c->records == 1 ? "" : "s");
 	}
 	fprintf(stderr, "%s quarantined record%s would pass", human_count(p->helped, n), p->helped == 1 ? "" : "s");
 	if (p->left)

@@ -1,11 +1,13 @@
-/* registry.c: all verbs, in the order of `mysimbdp help`. A new verb is its file, a line here and one in meson.build. */
+/* registry.c: all verbs, in the order of `mysimbdp help`. A new verb is its file, a line here and one in meson.build.
+ */
 #include "cli/verb.h"
 
 #include <string.h>
 
 #define VERBS(X)                                                                                                       \
-	X(serve) X(status) X(tenant) X(upload) X(files) X(file) X(run) X(runs) X(schedule) X(quarantine) X(query)      \
-	X(ledger) X(check) X(ingest) X(infer) X(config) X(completion) X(version) X(worker) X(supervise)
+	X(serve)                                                                                                       \
+	X(status) X(tenant) X(upload) X(files) X(file) X(run) X(runs) X(schedule) X(quarantine) X(query) X(ledger)     \
+	    X(check) X(ingest) X(infer) X(config) X(completion) X(version) X(worker) X(supervise)
 
 #define DECLARE(v) extern const struct verb verb_##v __attribute__((weak));
 VERBS(DECLARE)

@@ -69,7 +69,7 @@ static void add_row(const struct cli *cli, struct table *t, const struct json *r
 
 static enum err_code list(const struct cli *cli, struct client *c, struct err *e)
 {
-	static const char *const heads[] = {"ID",   "TENANT", "APP",     "TRIGGER", "STATE", "STARTED",
+	static const char *const heads[] = {"ID",   "TENANT", "APP",	 "TRIGGER", "STATE", "STARTED",
 					    "TOOK", "FILES",  "RECORDS", "PEAK",    "REASON"};
 	static const enum table_align align[] = {TABLE_LEFT,  TABLE_LEFT,  TABLE_LEFT,	TABLE_LEFT,
 						 TABLE_LEFT,  TABLE_LEFT,  TABLE_RIGHT, TABLE_RIGHT,
@@ -125,7 +125,8 @@ static void print_run(const struct cli *cli, const struct json *r)
 	printf("  took      %s, %.3f s of CPU, peak %s\n", human_duration(seconds(r), took), cpu ? cpu->d : 0,
 	       human_bytes(member(r, "peak_bytes"), peak));
 	printf("  files     %" PRIu64 " in (%s), %" PRIu64 " out (%s)\n", member(r, "files_in"),
-	       human_bytes(member(r, "bytes_in"), in), member(r, "files_out"), human_bytes(member(r, "bytes_out"), out));
+	       human_bytes(member(r, "bytes_in"), in), member(r, "files_out"),
+	       human_bytes(member(r, "bytes_out"), out));
 	if (*records(r, counts))
 		printf("  records   %s\n", counts);
 	printf("  ended     exit code %" PRId64 ", signal %" PRId64 "\n", json_get_int(r, "exit_code", 0),
@@ -186,23 +187,24 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option options[] = {
-	{"limit", 'l', "N", "rows, 1 to 1000 (20)", NULL},
-	{"cursor", 0, "CURSOR", "continue a listing", NULL},
-	{"log", 0, NULL, "show: what the program printed, as it is", NULL},
-	{0},
+    {"limit", 'l', "N", "rows, 1 to 1000 (20)", NULL},
+    {"cursor", 0, "CURSOR", "continue a listing", NULL},
+    {"log", 0, NULL, "show: what the program printed, as it is", NULL},
+    {0},
 };
 
 const struct verb verb_runs = {
-	.name = "runs",
-	.usage = "[TENANT] | show ID",
-	.summary = "runs of tenants' apps, newest first, and why one did not start",
-	.options = options,
-	.min_args = 0,
-	.max_args = 2,
-	.help = "FILES and RECORDS are what the app was given and what it wrote; a start that did not happen is a row with\n"
-		"its reason, and the same reason again is counted there.\n\n"
-		"  mysimbdp runs client_b\n"
-		"  mysimbdp runs show r5\n"
-		"  mysimbdp runs show r5 --log",
-	.run = run,
+    .name = "runs",
+    .usage = "[TENANT] | show ID",
+    .summary = "runs of tenants' apps, newest first, and why one did not start",
+    .options = options,
+    .min_args = 0,
+    .max_args = 2,
+    .help =
+	"FILES and RECORDS are what the app was given and what it wrote; a start that did not happen is a row with\n"
+	"its reason, and the same reason again is counted there.\n\n"
+	"  mysimbdp runs client_b\n"
+	"  mysimbdp runs show r5\n"
+	"  mysimbdp runs show r5 --log",
+    .run = run,
 };

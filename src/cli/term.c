@@ -31,7 +31,7 @@ struct table {
 	enum table_align align[COLUMNS_MAX];
 	struct cell *cells;
 	size_t n, cap;
-	const char *sgr;   /* for the next cell */
+	const char *sgr; /* for the next cell */
 };
 
 /* The character at p (n > 0 bytes left): its length in bytes and columns. */
@@ -47,8 +47,8 @@ static size_t glyph(const char *p, size_t n, size_t *ret_width)
 	bool zero = (u >= 0x300 && u <= 0x36f) || u == 0x200d || (u >= 0xfe00 && u <= 0xfe0f);
 	bool wide = (u >= 0x1100 && u <= 0x115f) || (u >= 0x2e80 && u <= 0xa4cf) || (u >= 0xac00 && u <= 0xd7a3) ||
 		    (u >= 0xf900 && u <= 0xfaff) || (u >= 0xfe30 && u <= 0xfe6f) || (u >= 0xff00 && u <= 0xff60) ||
-		    (u >= 0x1f300 && u <= 0x1f64f) || (u >= 0x1f680 && u <= 0x1f6ff) || (u >= 0x1f900 && u <= 0x1f9ff) ||
-		    (u >= 0x20000 && u <= 0x3fffd);
+		    (u >= 0x1f300 && u <= 0x1f64f) || (u >= 0x1f680 && u <= 0x1f6ff) ||
+		    (u >= 0x1f900 && u <= 0x1f9ff) || (u >= 0x20000 && u <= 0x3fffd);
 	*ret_width = zero ? 0 : wide ? 2 : 1;
 	return len;
 }

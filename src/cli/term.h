@@ -18,8 +18,8 @@ const struct style *style_get(bool colour);
 enum table_align { TABLE_LEFT, TABLE_RIGHT };
 struct table;
 struct table *table_new(struct arena *a, int ncols, const char *const *heads, const enum table_align *align);
-void table_cell(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));  /* row by row */
-void table_style(struct table *t, const char *sgr);     /* of the next cell */
+void table_cell(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* row by row */
+void table_style(struct table *t, const char *sgr);					      /* of the next cell */
 /* Long cells are cut with an ellipsis so that a line fits `width` (0: never). */
 void table_print(const struct table *t, FILE *out, int width, bool colour);
 
@@ -33,7 +33,7 @@ struct progress {
 };
 void progress_start(struct progress *p, const struct cli *cli, const char *label, uint64_t total);
 void progress_update(struct progress *p, uint64_t done, const char *note);
-void progress_end(struct progress *p);      /* clears the line */
+void progress_end(struct progress *p); /* clears the line */
 
 /* "1.2 GB", "3 min ago", "1,234,567". */
 const char *human_bytes(uint64_t n, char out[32]);

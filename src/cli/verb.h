@@ -25,21 +25,21 @@
 #include <stdbool.h>
 
 struct cli_option {
-	const char *name;        /* long name without dashes */
-	char letter;             /* 0: none */
-	const char *arg;         /* NULL: a switch */
+	const char *name; /* long name without dashes */
+	char letter;	  /* 0: none */
+	const char *arg;  /* NULL: a switch */
 	const char *text;
-	const char *complete;    /* shell completion: "file", "dir", "tenant", NULL */
+	const char *complete; /* shell completion: "file", "dir", "tenant", NULL */
 };
 
 struct cli {
 	const struct verb *verb;
-	int argc;                /* positional arguments */
+	int argc; /* positional arguments */
 	const char *const *argv;
 	bool json, quiet, verbose, colour_out, colour_err, progress; /* progress: stderr is a terminal and not quiet */
-	int width;               /* of the terminal, 100 when none */
-	struct arena *arena;     /* lives as long as the command */
-	int *exit_code;          /* set to override err_info */
+	int width;						     /* of the terminal, 100 when none */
+	struct arena *arena;					     /* lives as long as the command */
+	int *exit_code;						     /* set to override err_info */
 	const atomic_bool *stop; /* SIGINT/SIGTERM arrived (not for serve, which handles them itself) */
 	struct cli_values *values;
 };
@@ -57,19 +57,19 @@ enum err_code cli_conf_again(const struct cli *c, struct conf **ret, struct err 
 enum err_code cli_data_dir(const struct cli *c, const char **ret, struct err *e) MUST_USE;
 
 struct verb {
-	const char *name;        /* "quarantine" */
-	const char *usage;       /* after the name */
-	const char *summary;     /* one line */
-	const struct cli_option *options;   /* ends with {0} */
-	int min_args, max_args;  /* max -1: any */
-	const char *help;        /* paragraphs and examples; NULL */
+	const char *name;		  /* "quarantine" */
+	const char *usage;		  /* after the name */
+	const char *summary;		  /* one line */
+	const struct cli_option *options; /* ends with {0} */
+	int min_args, max_args;		  /* max -1: any */
+	const char *help;		  /* paragraphs and examples; NULL */
 	enum err_code (*run)(const struct cli *cli, struct err *e);
 	bool hidden;
 };
 
-extern const struct verb *const verbs[];   /* registry.c */
+extern const struct verb *const verbs[]; /* registry.c */
 extern const size_t nverbs;
-extern const struct cli_option global_options[];   /* ends with {0} */
+extern const struct cli_option global_options[]; /* ends with {0} */
 
 /* The verb of that name, or NULL. */
 const struct verb *verb_find(const char *name);

@@ -235,7 +235,10 @@ static void end_batch(struct csv_reader *r, struct batch *b)
 		if (r->layout.column_of[f] >= 0)
 			continue;
 		memset(c->null, 1, b->nrow);
-		memset(c->i64 ? (void *)c->i64 : c->f64 ? (void *)c->f64 : (void *)c->ref, 0, b->nrow * sizeof(int64_t));
+		memset(c->i64	? (void *)c->i64
+		       : c->f64 ? (void *)c->f64
+				: (void *)c->ref,
+		       0, b->nrow * sizeof(int64_t));
 		c->any_null = b->nrow > 0;
 	}
 	r->next_row += b->nrow;

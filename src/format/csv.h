@@ -29,19 +29,19 @@
 struct csv_reader;
 
 struct csv_dialect {
-	char separator;                  /* csv.separator.char, default ',' */
-	char quote;                      /* csv.quote.char, default '"'; 0 = none ("") */
-	char escape;                     /* csv.escape.char, default = quote (doubled); else for instance '\\' */
-	bool header;                     /* csv.first.row.as.header */
-	const struct span *null_words;   /* csv.null.values; the unquoted empty cell is always null */
+	char separator;		       /* csv.separator.char, default ',' */
+	char quote;		       /* csv.quote.char, default '"'; 0 = none ("") */
+	char escape;		       /* csv.escape.char, default = quote (doubled); else for instance '\\' */
+	bool header;		       /* csv.first.row.as.header */
+	const struct span *null_words; /* csv.null.values; the unquoted empty cell is always null */
 	uint32_t nnull_words;
-	const char *charset;             /* csv.file.charset, default "UTF-8" */
+	const char *charset; /* csv.file.charset, default "UTF-8" */
 };
 
 /* What a reader must know; const, outlives it. */
 struct csv_plan {
 	const struct schema *schema;
-	const uint32_t *key;             /* field indexes that must have a value */
+	const uint32_t *key; /* field indexes that must have a value */
 	uint32_t nkey;
 	struct csv_dialect dialect;
 };
@@ -49,15 +49,15 @@ struct csv_plan {
 enum simd_level { SIMD_AUTO, SIMD_PORTABLE, SIMD_AVX2, SIMD_AVX512 };
 
 struct csv_options {
-	enum simd_level simd;    /* more than the machine has falls back */
-	size_t block;            /* bytes a read; 0: 256 KiB; at least 64 */
-	size_t max_cell;         /* 0: 1 MiB */
-	size_t max_row;          /* 0: 4 MiB */
-	uint32_t batch_rows;     /* 0: 4096 ("source batch size"); at most BATCH_ROWS_MAX */
+	enum simd_level simd; /* more than the machine has falls back */
+	size_t block;	      /* bytes a read; 0: 256 KiB; at least 64 */
+	size_t max_cell;      /* 0: 1 MiB */
+	size_t max_row;	      /* 0: 4 MiB */
+	uint32_t batch_rows;  /* 0: 4096 ("source batch size"); at most BATCH_ROWS_MAX */
 };
 
 struct csv_warning {
-	const char *text;        /* "column \"note\" is not in the schema: ignored" */
+	const char *text; /* "column \"note\" is not in the schema: ignored" */
 	uint64_t count;
 };
 

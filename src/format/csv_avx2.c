@@ -105,7 +105,7 @@ ALWAYS_INLINE bool index_one(struct csv_index *ix, const char *data, size_t at, 
 
 static void index_avx2(struct csv_index *ix, const char *data, size_t end)
 {
-	struct csv_index local = *ix;   /* in registers: nothing else can point to it */
+	struct csv_index local = *ix; /* in registers: nothing else can point to it */
 	size_t at = ix->at;
 	bool stop = false;
 	for (; at < end && !stop; at += 64)
@@ -119,7 +119,7 @@ static void index_avx2(struct csv_index *ix, const char *data, size_t end)
 
 struct eight {
 	__m256i off, end, len;
-	__m256i null, empty;        /* all ones where so */
+	__m256i null, empty; /* all ones where so */
 };
 
 ALWAYS_INLINE __m256i load_u32(const uint32_t *p)
@@ -133,7 +133,8 @@ ALWAYS_INLINE struct eight cells8(const uint32_t *before, const uint32_t *end, c
 	__m256i live = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)left), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 	__m256i q = _mm256_setzero_si256();
 	if (quoted) {
-		q = _mm256_and_si256(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)quoted)), live);
+		q = _mm256_and_si256(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)quoted)),
+				     live);
 		g.off = _mm256_add_epi32(g.off, q);
 		g.end = _mm256_sub_epi32(g.end, q);
 	}
@@ -198,8 +199,8 @@ static unsigned spans_avx2(const struct csv_run *run, uint32_t col, struct csv_s
 
 struct four {
 	const uint32_t *end;
-	__m256i len;            /* in bits; 0 for nulls and rows that are not there */
-	__m256i has;            /* all ones: a value */
+	__m256i len; /* in bits; 0 for nulls and rows that are not there */
+	__m256i has; /* all ones: a value */
 	bool over8, over16;
 };
 
@@ -211,7 +212,8 @@ ALWAYS_INLINE struct four load_four(struct csv_spans s, uint32_t i, uint32_t n)
 	__m256i len = _mm256_cvtepu32_epi64(_mm_loadu_si128((const __m128i *)(const void *)(s.len + i)));
 	g.has = _mm256_cmpeq_epi64(_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(nulls)), _mm256_setzero_si256());
 	if (left < 4)
-		g.has = _mm256_and_si256(g.has, _mm256_cmpgt_epi64(_mm256_set1_epi64x(left), _mm256_setr_epi64x(0, 1, 2, 3)));
+		g.has = _mm256_and_si256(g.has,
+					 _mm256_cmpgt_epi64(_mm256_set1_epi64x(left), _mm256_setr_epi64x(0, 1, 2, 3)));
 	len = _mm256_and_si256(len, g.has);
 	g.over8 = any_bit(_mm256_cmpgt_epi64(len, _mm256_set1_epi64x(8)));
 	g.over16 = g.over8 && any_bit(_mm256_cmpgt_epi64(len, _mm256_set1_epi64x(16)));
@@ -240,7 +242,8 @@ ALWAYS_INLINE __m256i digits8(__m256i z)
 	return _mm256_add_epi64(_mm256_mul_epu32(t, _mm256_set1_epi64x(10000)), _mm256_srli_epi64(t, 32));
 }
 
-/* Magnitudes of up to 16 characters and where there was a minus; *wrong gathers what is no digit, or no digits at all. */
+/* Magnitudes of up to 16 characters and where there was a minus; *wrong gathers what is no digit, or no digits at all.
+ */
 ALWAYS_INLINE __m256i magnitudes(const char *data, const struct four *g, __m256i *ret_neg, __m256i *wrong)
 {
 	const __m256i zeros = _mm256_set1_epi8('0'), nine = _mm256_set1_epi8(9), byte = _mm256_set1_epi64x(255);
@@ -313,7 +316,7 @@ ALWAYS_INLINE bool f64_four(const char *data, struct csv_spans s, uint32_t i, ui
 
 static unsigned f64_avx2(const char *data, struct csv_spans s, uint32_t n, double *out)
 {
-	bool whole = true;   /* as long as all of them are whole numbers */
+	bool whole = true; /* as long as all of them are whole numbers */
 	for (uint32_t i = 0; i < n; i += 4) {
 		struct csv_spans rest = {s.end + i, s.len + i, s.null + i};
 		whole = whole && f64_four(data, s, i, n, out);
@@ -324,8 +327,14 @@ static unsigned f64_avx2(const char *data, struct csv_spans s, uint32_t n, doubl
 }
 
 const struct csv_kernels csv_kernels_avx2 = {
-	.level = SIMD_AVX2, .index = index_avx2, .columns = columns_x86, .texts = texts_avx2, .spans = spans_avx2,
-	.i64 = i64_avx2, .f64 = f64_avx2, .date = date_cells,
+    .level = SIMD_AVX2,
+    .index = index_avx2,
+    .columns = columns_x86,
+    .texts = texts_avx2,
+    .spans = spans_avx2,
+    .i64 = i64_avx2,
+    .f64 = f64_avx2,
+    .date = date_cells,
 };
 
 #if defined(__clang__)

@@ -4,7 +4,10 @@
  */
 /* Instructions for everything below, the inline functions of headers included: no flags are needed. */
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,pclmul,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2"))), apply_to = function)
+#pragma clang attribute push(                                                                                          \
+    __attribute__((                                                                                                    \
+	target("avx2,bmi,bmi2,lzcnt,popcnt,pclmul,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2"))),       \
+    apply_to = function)
 #else
 #pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt,pclmul,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2")
 #endif
@@ -40,18 +43,21 @@ ALWAYS_INLINE bool utf8_error(const char *p, __m512i in)
 /* The places of the bits; up to 16 entries are written whatever their number. */
 ALWAYS_INLINE void put_many(uint32_t *list, uint32_t *n, __m512i base, uint64_t bits)
 {
-	const __m512i iota = _mm512_set_epi8(
-		63, 62, 61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 48, 47, 46, 45, 44, 43, 42, 41, 40, 39, 38, 37, 36,
-		35, 34, 33, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7,
-		6, 5, 4, 3, 2, 1, 0);
+	const __m512i iota =
+	    _mm512_set_epi8(63, 62, 61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 48, 47, 46, 45, 44, 43, 42, 41,
+			    40, 39, 38, 37, 36, 35, 34, 33, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18,
+			    17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
 	__m512i p = _mm512_maskz_compress_epi8(bits, iota);
 	uint32_t *w = list + *n;
 	unsigned count = (unsigned)_mm_popcnt_u64(bits);
 	_mm512_storeu_si512(w, _mm512_add_epi32(base, _mm512_cvtepu8_epi32(_mm512_castsi512_si128(p))));
 	if (__builtin_expect(count > 16, 0)) {
-		_mm512_storeu_si512(w + 16, _mm512_add_epi32(base, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(p, 1))));
-		_mm512_storeu_si512(w + 32, _mm512_add_epi32(base, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(p, 2))));
-		_mm512_storeu_si512(w + 48, _mm512_add_epi32(base, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(p, 3))));
+		_mm512_storeu_si512(w + 16,
+				    _mm512_add_epi32(base, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(p, 1))));
+		_mm512_storeu_si512(w + 32,
+				    _mm512_add_epi32(base, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(p, 2))));
+		_mm512_storeu_si512(w + 48,
+				    _mm512_add_epi32(base, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(p, 3))));
 	}
 	*n += count;
 }
@@ -61,10 +67,10 @@ ALWAYS_INLINE bool index_one(struct csv_index *ix, const char *data, size_t at, 
 	__m512i v = load64(data + at);
 	uint64_t valid = left < 64 ? valid_bits(left) : ~UINT64_C(0);
 	struct word_masks m = {
-		.sep = _mm512_mask_cmpeq_epi8_mask(valid, v, _mm512_set1_epi8(ix->sep)),
-		.nl = _mm512_mask_cmpeq_epi8_mask(valid, v, _mm512_set1_epi8(ix->newline)),
-		.quote = ix->quotes ? _mm512_mask_cmpeq_epi8_mask(valid, v, _mm512_set1_epi8(ix->quote)) : 0,
-		.odd = _mm512_mask_testn_epi8_mask(valid, v, v),
+	    .sep = _mm512_mask_cmpeq_epi8_mask(valid, v, _mm512_set1_epi8(ix->sep)),
+	    .nl = _mm512_mask_cmpeq_epi8_mask(valid, v, _mm512_set1_epi8(ix->newline)),
+	    .quote = ix->quotes ? _mm512_mask_cmpeq_epi8_mask(valid, v, _mm512_set1_epi8(ix->quote)) : 0,
+	    .odd = _mm512_mask_testn_epi8_mask(valid, v, v),
 	};
 	if (ix->quotes && ix->escape != ix->quote)
 		m.odd |= _mm512_mask_cmpeq_epi8_mask(valid, v, _mm512_set1_epi8(ix->escape));
@@ -87,7 +93,7 @@ ALWAYS_INLINE bool index_one(struct csv_index *ix, const char *data, size_t at, 
 
 static void index_avx512(struct csv_index *ix, const char *data, size_t end)
 {
-	struct csv_index local = *ix;   /* in registers: nothing else can point to it */
+	struct csv_index local = *ix; /* in registers: nothing else can point to it */
 	size_t at = ix->at;
 	bool stop = false;
 	for (; at < end && !stop; at += 64)
@@ -166,8 +172,8 @@ static unsigned spans_avx512(const struct csv_run *run, uint32_t col, struct csv
 
 struct eight {
 	const uint32_t *end;
-	__m512i len;            /* in bits; 0 for nulls */
-	__mmask8 empty;         /* cells of length 0 that are not null */
+	__m512i len;	/* in bits; 0 for nulls */
+	__mmask8 empty; /* cells of length 0 that are not null */
 	__mmask8 over8, over16;
 };
 
@@ -210,7 +216,7 @@ ALWAYS_INLINE __m512i digits8(__m512i z)
 	return _mm512_add_epi64(_mm512_mul_epu32(t, _mm512_set1_epi64(10000)), _mm512_srli_epi64(t, 32));
 }
 
-#define MINUS_XOR_0 0x1d   /* '-' ^ '0' */
+#define MINUS_XOR_0 0x1d /* '-' ^ '0' */
 
 /* Magnitudes and signs of up to 16 characters; *ret_bad when one of them is no digit. */
 ALWAYS_INLINE __m512i magnitudes(const char *data, const struct eight *g, __mmask8 *ret_neg, bool *ret_bad)
@@ -293,7 +299,7 @@ ALWAYS_INLINE bool f64_eight(const char *data, struct csv_spans s, uint32_t i, u
 
 static unsigned f64_avx512(const char *data, struct csv_spans s, uint32_t n, double *out)
 {
-	bool whole = true;   /* as long as all of them are whole numbers */
+	bool whole = true; /* as long as all of them are whole numbers */
 	for (uint32_t i = 0; i < n; i += 8) {
 		whole = whole && f64_eight(data, s, i, n, out);
 		if (!whole && f64_cells(data, spans_from(s, i), n - i < 8 ? n - i : 8, out + i))
@@ -303,8 +309,14 @@ static unsigned f64_avx512(const char *data, struct csv_spans s, uint32_t n, dou
 }
 
 const struct csv_kernels csv_kernels_avx512 = {
-	.level = SIMD_AVX512, .index = index_avx512, .columns = columns_x86, .texts = texts_avx512, .spans = spans_avx512,
-	.i64 = i64_avx512, .f64 = f64_avx512, .date = date_cells,
+    .level = SIMD_AVX512,
+    .index = index_avx512,
+    .columns = columns_x86,
+    .texts = texts_avx512,
+    .spans = spans_avx512,
+    .i64 = i64_avx512,
+    .f64 = f64_avx512,
+    .date = date_cells,
 };
 
 #if defined(__clang__)

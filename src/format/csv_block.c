@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POOL (sizeof ((struct csv_feed *)0)->pool / sizeof(struct csv_block *))
+#define POOL (sizeof((struct csv_feed *)0)->pool / sizeof(struct csv_block *))
 
 /* Offsets in a batch are 32 bits. */
 #define BLOCK_MAX (UINT32_C(1) << 30)
@@ -93,7 +93,8 @@ enum err_code feed_init(struct csv_feed *f, struct source *src, size_t block, si
 
 enum err_code feed_more(struct csv_feed *f, uint64_t line, struct err *e)
 {
-	/* a long record doubles its buffer, so that looking at it again and again costs no more than twice its length */
+	/* a long record doubles its buffer, so that looking at it again and again costs no more than twice its length
+	 */
 	size_t keep = f->n - f->pos, want = keep > f->block ? keep : f->block, n = 0;
 	enum err_code rc = feed_move(f, want, line, e);
 	if (rc)

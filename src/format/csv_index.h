@@ -1,8 +1,8 @@
 /*
  * csv_index.h: the quote logic over 64 bytes at a time, for every SIMD level; included by the kernel files only.
  *
- * A level gives the masks of a word (bit i = byte i); regions in quotes are the prefix XOR of the quote bits (G. Langdale
- * and D. Lemire, "Parsing gigabytes of JSON per second", VLDB Journal 28, 2019, section 3.1).
+ * A level gives the masks of a word (bit i = byte i); regions in quotes are the prefix XOR of the quote bits (G.
+ * Langdale and D. Lemire, "Parsing gigabytes of JSON per second", VLDB Journal 28, 2019, section 3.1).
  */
 #ifndef FORMAT_CSV_INDEX_H
 #define FORMAT_CSV_INDEX_H
@@ -13,7 +13,7 @@
 
 struct word_masks {
 	uint64_t sep, quote, nl;
-	uint64_t odd;       /* NUL bytes, and escape characters where they are not the quote */
+	uint64_t odd; /* NUL bytes, and escape characters where they are not the quote */
 };
 
 /* What is left of a word: marks and line ends outside of quotes, doubled quotes, the bytes that break the grammar. */

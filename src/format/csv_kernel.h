@@ -16,19 +16,19 @@
 
 struct csv_index {
 	char sep, quote, escape, newline;
-	bool quotes;             /* quote is in use */
-	uint32_t *mark;          /* separators and line ends; mark[-1] is the byte before the first of the records */
-	uint32_t *nl;            /* line ends */
-	uint32_t *dq;            /* doubled quotes: the place of the second of the two */
+	bool quotes;	/* quote is in use */
+	uint32_t *mark; /* separators and line ends; mark[-1] is the byte before the first of the records */
+	uint32_t *nl;	/* line ends */
+	uint32_t *dq;	/* doubled quotes: the place of the second of the two */
 	uint32_t nmark, nnl, ndq;
-	size_t at;               /* indexed up to here */
-	uint64_t in_quote;       /* all ones inside of quotes */
-	uint64_t after_close, after_mark;   /* bit 0: the byte before `at` was one */
-	bool any_quote;          /* since the lists were empty */
-	uint64_t high;           /* not 0: one of the last three bytes is beyond ASCII, a character may go on */
-	size_t bad;              /* SIZE_MAX, or the byte that breaks the grammar */
-	size_t bad_utf8;         /* SIZE_MAX, or where invalid UTF-8 was found first (up to 3 bytes behind its start) */
-	uint64_t lines;          /* line end bytes seen, quoted ones too */
+	size_t at;			  /* indexed up to here */
+	uint64_t in_quote;		  /* all ones inside of quotes */
+	uint64_t after_close, after_mark; /* bit 0: the byte before `at` was one */
+	bool any_quote;			  /* since the lists were empty */
+	uint64_t high;	 /* not 0: one of the last three bytes is beyond ASCII, a character may go on */
+	size_t bad;	 /* SIZE_MAX, or the byte that breaks the grammar */
+	size_t bad_utf8; /* SIZE_MAX, or where invalid UTF-8 was found first (up to 3 bytes behind its start) */
+	uint64_t lines;	 /* line end bytes seen, quoted ones too */
 };
 
 /* Lists need room for one entry a byte and this many more. */
@@ -37,12 +37,12 @@ struct csv_index {
 /* A run of regular records. */
 struct csv_run {
 	const char *data;
-	const uint32_t *mark;    /* of the first record; mark[-1] is valid */
+	const uint32_t *mark; /* of the first record; mark[-1] is valid */
 	uint32_t n, ncol;
-	bool quotes;             /* some of them may have quoted cells */
+	bool quotes; /* some of them may have quoted cells */
 	char quote;
-	bool cr;                 /* take a CR away from the last cell */
-	uint32_t *ends;          /* the marks again, a column behind the other: ends[col * stride + row] */
+	bool cr;	/* take a CR away from the last cell */
+	uint32_t *ends; /* the marks again, a column behind the other: ends[col * stride + row] */
 	size_t stride;
 };
 
@@ -54,9 +54,9 @@ struct csv_spans {
 };
 
 /* What a column kernel found; 0 is the plain case. */
-#define CSV_NULL 1u      /* an unquoted empty cell */
-#define CSV_EMPTY 2u     /* a quoted empty cell */
-#define CSV_BAD 4u       /* something is no value: nothing in the column is to be trusted */
+#define CSV_NULL 1u  /* an unquoted empty cell */
+#define CSV_EMPTY 2u /* a quoted empty cell */
+#define CSV_BAD 4u   /* something is no value: nothing in the column is to be trusted */
 
 /* Entries that kernels may write behind the last row of a run. */
 #define CSV_ROW_SLACK 16u

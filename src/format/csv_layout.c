@@ -67,7 +67,8 @@ static uint32_t lower_bound(const struct name_ref *sorted, uint32_t n, struct sp
 static enum err_code twice(struct span name, uint32_t a, uint32_t b, struct err *e)
 {
 	char q[200];
-	err_set(e, ERR_REFUSED, "the header has column \"%s\" twice (columns %u and %u)", cell_quote(name, q), a + 1, b + 1);
+	err_set(e, ERR_REFUSED, "the header has column \"%s\" twice (columns %u and %u)", cell_quote(name, q), a + 1,
+		b + 1);
 	return err_hint(e, "give each column its own name");
 }
 
@@ -130,16 +131,17 @@ static enum err_code warn(const struct schema *s, const struct span *name, struc
 	for (uint32_t c = 0; ok && c < l->ncol; c++) {
 		if (l->field_of[c] >= 0)
 			continue;
-		const char *text = name[c].n ? arena_printf(a, "column \"%s\" is not in the schema: ignored",
-							    cell_quote(name[c], q))
-					     : arena_printf(a, "column %u of the header has no name: ignored", c + 1);
+		const char *text =
+		    name[c].n ? arena_printf(a, "column \"%s\" is not in the schema: ignored", cell_quote(name[c], q))
+			      : arena_printf(a, "column %u of the header has no name: ignored", c + 1);
 		w[l->nwarnings++].text = text;
 		ok = text != NULL;
 	}
 	for (uint32_t f = 0; ok && f < s->nfields; f++) {
 		if (l->column_of[f] >= 0)
 			continue;
-		w[l->nwarnings].text = arena_printf(a, "column \"%s\" is not in the file: filled with null", s->fields[f].name);
+		w[l->nwarnings].text =
+		    arena_printf(a, "column \"%s\" is not in the file: filled with null", s->fields[f].name);
 		ok = w[l->nwarnings++].text != NULL;
 	}
 	l->warnings = w;

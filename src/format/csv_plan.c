@@ -65,7 +65,7 @@ static enum err_code plan_null_words(struct csv_reader *r, const struct csv_dial
 		struct null_word *w = &r->null_word[r->nnull_word];
 		w->text = d->null_words[i];
 		if (!w->text.n)
-			continue;   /* the empty cell is null anyway */
+			continue; /* the empty cell is null anyway */
 		size_t n = w->text.n < 8 ? w->text.n : 8;
 		memcpy(&w->first, w->text.p, n);
 		memset(&w->mask, 0xff, n);
@@ -105,7 +105,9 @@ enum err_code reader_new(const struct csv_plan *plan, const struct csv_options *
 	r->refs = arena_array(&r->arena, CSV_RUN_MAX + CSV_ROW_SLACK, sizeof *r->refs);
 	r->spans.end = arena_array(&r->arena, CSV_RUN_MAX + CSV_ROW_SLACK, sizeof(uint32_t));
 	r->spans.len = arena_array(&r->arena, CSV_RUN_MAX + CSV_ROW_SLACK, sizeof(uint32_t));
-	enum err_code rc = r->column && r->row_defects && r->refs && r->spans.end && r->spans.len ? plan_null_words(r, d, e) : err_oom(e);
+	enum err_code rc = r->column && r->row_defects && r->refs && r->spans.end && r->spans.len
+			       ? plan_null_words(r, d, e)
+			       : err_oom(e);
 	if (rc) {
 		csv_close(r);
 		return rc;
@@ -124,8 +126,12 @@ static enum err_code make_index(struct csv_reader *r, struct err *e)
 	r->lists = malloc((64 + mark + nl + dq + ends) * sizeof *r->lists);
 	if (!r->lists)
 		return err_oom(e);
-	r->ix = (struct csv_index){.sep = r->rules.sep, .quote = r->rules.quote, .newline = r->rules.newline,
-				   .escape = r->rules.escape, .quotes = r->rules.quotes, .mark = r->lists + 64};
+	r->ix = (struct csv_index){.sep = r->rules.sep,
+				   .quote = r->rules.quote,
+				   .newline = r->rules.newline,
+				   .escape = r->rules.escape,
+				   .quotes = r->rules.quotes,
+				   .mark = r->lists + 64};
 	r->ix.nl = r->ix.mark + mark;
 	r->ix.dq = r->ix.nl + nl;
 	r->ends = r->ix.dq + dq + 32;

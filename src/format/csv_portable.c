@@ -1,6 +1,6 @@
 /*
- * csv_portable.c: the kernels in plain C. Masks are made eight bytes at a time within a register; cells are converted by
- * the functions of record/ that define what a text means, which makes this level the measure of the others.
+ * csv_portable.c: the kernels in plain C. Masks are made eight bytes at a time within a register; cells are converted
+ * by the functions of record/ that define what a text means, which makes this level the measure of the others.
  */
 #include "base/clock.h"
 #include "format/csv_index.h"
@@ -179,6 +179,11 @@ static unsigned date_portable(const char *data, struct csv_spans s, uint32_t n, 
 }
 
 const struct csv_kernels csv_kernels_portable = {
-	.level = SIMD_PORTABLE, .index = index_portable, .texts = texts_portable, .spans = spans_portable,
-	.i64 = i64_portable, .f64 = f64_portable, .date = date_portable,
+    .level = SIMD_PORTABLE,
+    .index = index_portable,
+    .texts = texts_portable,
+    .spans = spans_portable,
+    .i64 = i64_portable,
+    .f64 = f64_portable,
+    .date = date_portable,
 };

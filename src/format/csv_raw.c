@@ -100,7 +100,11 @@ static void fill_row(struct csv_raw *r, const struct csv_record *rec, struct raw
 		}
 		r->out[i] = (struct raw_cell){text, c->quoted};
 	}
-	*ret = (struct raw_row){.cell = r->out, .ncell = rec->ncell, .row = ++r->row, .line = r->line, .rule = rule,
+	*ret = (struct raw_row){.cell = r->out,
+				.ncell = rec->ncell,
+				.row = ++r->row,
+				.line = r->line,
+				.rule = rule,
 				.raw = {blk->data + rec->off, rec->len},
 				.whole = {blk->data + rec->off, rec->next - rec->off}};
 	r->line += lines_in(r, rec->off, rec->next);

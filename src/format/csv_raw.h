@@ -19,18 +19,18 @@
 struct csv_raw;
 
 struct raw_cell {
-	struct span text;        /* without quotes, doubled quotes made one */
+	struct span text; /* without quotes, doubled quotes made one */
 	bool quoted;
 };
 
 struct raw_row {
 	const struct raw_cell *cell;
-	uint32_t ncell;          /* as written: ragged rows are for the caller to judge */
-	uint64_t row;            /* from 1, the header line included */
-	uint64_t line;           /* physical line where it starts, from 1 */
-	struct span raw;         /* as written, without its line end */
-	struct span whole;       /* with it */
-	const char *rule;        /* NULL, or what is wrong: RULE_BAD_QUOTE, RULE_UNCLOSED_QUOTE, RULE_NUL ... */
+	uint32_t ncell;	   /* as written: ragged rows are for the caller to judge */
+	uint64_t row;	   /* from 1, the header line included */
+	uint64_t line;	   /* physical line where it starts, from 1 */
+	struct span raw;   /* as written, without its line end */
+	struct span whole; /* with it */
+	const char *rule;  /* NULL, or what is wrong: RULE_BAD_QUOTE, RULE_UNCLOSED_QUOTE, RULE_NUL ... */
 };
 
 enum err_code csv_raw_open(struct source *src, const struct csv_dialect *dialect, const struct csv_options *opt,

@@ -9,8 +9,8 @@
 #include "format/csv_layout.h"
 #include "format/csv_scan.h"
 
-/* Bytes indexed at a time: what is indexed is converted while it is near. 16 to 64 KiB are equally fast; less leaves too
- * few long records for a run, more leaves the first cache. */
+/* Bytes indexed at a time: what is indexed is converted while it is near. 16 to 64 KiB are equally fast; less leaves
+ * too few long records for a run, more leaves the first cache. */
 #define CSV_WINDOW (32u << 10)
 /* A record with more doubled quotes goes the slow way. */
 #define CSV_DQ_PENDING 4096u
@@ -29,11 +29,11 @@ enum column_kind { COLUMN_TEXT, COLUMN_INT, COLUMN_LONG, COLUMN_DOUBLE, COLUMN_D
 struct column_plan {
 	enum column_kind kind;
 	bool key;
-	unsigned look;              /* kernel flags that need a second look */
+	unsigned look; /* kernel flags that need a second look */
 };
 
 struct null_word {
-	uint64_t first, mask;       /* of its first 8 bytes */
+	uint64_t first, mask; /* of its first 8 bytes */
 	struct span text;
 };
 
@@ -47,25 +47,25 @@ struct csv_reader {
 	struct arena arena;
 	struct csv_layout layout;
 	struct span header_line;
-	struct column_plan *column;     /* per field */
+	struct column_plan *column; /* per field */
 	struct null_word *null_word;
 	uint32_t nnull_word;
-	size_t scratch_per_row;         /* canonical forms of one record */
+	size_t scratch_per_row; /* canonical forms of one record */
 
 	struct csv_feed feed;
 	struct csv_index ix;
 	uint32_t *lists;
 	uint32_t mark_at, nl_at, dq_at; /* consumed so far */
-	uint64_t line;                  /* physical line where ix.lines starts to count */
+	uint64_t line;			/* physical line where ix.lines starts to count */
 
-	uint64_t next_row;              /* record number of the next batch's row 0 */
-	uint64_t window_full_at;        /* decoded offset from where quotes may be open for max_row again */
-	bool skipping;                  /* in a record that is too long */
-	struct csv_cell *cells;         /* of one record */
-	struct cell_ref *refs;          /* of one column of a run ... */
-	struct csv_spans spans;         /* ... for numbers; null belongs to the column */
-	uint32_t *ends;                 /* of all columns of a run */
-	uint8_t *row_defects;           /* per row of the batch */
+	uint64_t next_row;	 /* record number of the next batch's row 0 */
+	uint64_t window_full_at; /* decoded offset from where quotes may be open for max_row again */
+	bool skipping;		 /* in a record that is too long */
+	struct csv_cell *cells;	 /* of one record */
+	struct cell_ref *refs;	 /* of one column of a run ... */
+	struct csv_spans spans;	 /* ... for numbers; null belongs to the column */
+	uint32_t *ends;		 /* of all columns of a run */
+	uint8_t *row_defects;	 /* per row of the batch */
 	struct csv_warning *warnings;
 	uint32_t nwarnings;
 };
@@ -76,12 +76,14 @@ struct csv_reader {
 enum err_code take_cell(struct csv_reader *r, struct batch *b, uint32_t i, uint32_t f, struct csv_cell cell,
 			struct err *e) MUST_USE;
 /* Put a converted value into field f of row i; canonical forms that are not the text itself go to scratch. */
-void store_value(struct csv_reader *r, struct batch *b, uint32_t i, uint32_t f, struct span text, const struct value *v);
+void store_value(struct csv_reader *r, struct batch *b, uint32_t i, uint32_t f, struct span text,
+		 const struct value *v);
 /* Append a scanned record. */
 enum err_code take_record(struct csv_reader *r, struct batch *b, const struct csv_record *rec, struct err *e) MUST_USE;
 void reader_locate(struct batch *b, struct defect *d);
 /* Mark null words of unquoted cells; true when there were some. */
-bool mark_null_words(const struct csv_reader *r, const char *data, const struct cell_ref *ref, uint8_t *null, uint32_t n);
+bool mark_null_words(const struct csv_reader *r, const char *data, const struct cell_ref *ref, uint8_t *null,
+		     uint32_t n);
 bool is_null_word(const struct csv_reader *r, const char *p, size_t n);
 
 /* ---- csv_run.c: records that all look the same */
@@ -97,6 +99,7 @@ enum err_code reader_new(const struct csv_plan *plan, const struct csv_options *
 /* Once the layout is known. */
 enum err_code reader_prepare(struct csv_reader *r, const struct csv_plan *plan, struct err *e) MUST_USE;
 /* Split the header line's cells and map them. */
-enum err_code reader_header(struct csv_reader *r, const char *data, const struct csv_record *rec, struct err *e) MUST_USE;
+enum err_code reader_header(struct csv_reader *r, const char *data, const struct csv_record *rec,
+			    struct err *e) MUST_USE;
 
 #endif

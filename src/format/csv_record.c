@@ -19,7 +19,8 @@ bool is_null_word(const struct csv_reader *r, const char *p, size_t n)
 }
 
 /* Reads 8 bytes of each cell: blocks have BLOCK_PAD bytes behind them. */
-bool mark_null_words(const struct csv_reader *r, const char *data, const struct cell_ref *ref, uint8_t *null, uint32_t n)
+bool mark_null_words(const struct csv_reader *r, const char *data, const struct cell_ref *ref, uint8_t *null,
+		     uint32_t n)
 {
 	unsigned any = 0;
 	for (uint32_t w = 0; w < r->nnull_word; w++) {
@@ -61,7 +62,10 @@ static enum err_code type_defect(struct csv_reader *r, struct batch *b, uint32_t
 	if (r->row_defects[i] == CSV_DEFECTS_PER_RECORD)
 		return ERR_OK;
 	r->row_defects[i]++;
-	struct defect d = {.rule = rule, .stage = "type", .action = DEFECT_REJECT, .field = (int32_t)f,
+	struct defect d = {.rule = rule,
+			   .stage = "type",
+			   .action = DEFECT_REJECT,
+			   .field = (int32_t)f,
 			   .cell = {b->data + cell.off, cell.len}};
 	snprintf(d.reason, sizeof d.reason, "%s", reason);
 	return batch_defect(b, i, &d, e);
@@ -102,7 +106,8 @@ enum err_code take_cell(struct csv_reader *r, struct batch *b, uint32_t i, uint3
 		if (r->column[f].key)
 			return type_defect(r, b, i, f, RULE_KEY, cell, "no value in a column of the primary key", e);
 		if (!field->nullable)
-			return type_defect(r, b, i, f, RULE_NOT_NULL, cell, "no value in a field that may not be null", e);
+			return type_defect(r, b, i, f, RULE_NOT_NULL, cell, "no value in a field that may not be null",
+					   e);
 		no_value(b, i, f);
 		return ERR_OK;
 	}
@@ -130,7 +135,10 @@ enum err_code take_cell(struct csv_reader *r, struct batch *b, uint32_t i, uint3
 static enum err_code parse_defect(struct batch *b, uint32_t i, const char *rule, int32_t field, struct csv_cell cell,
 				  const char *reason, struct err *e)
 {
-	struct defect d = {.rule = rule, .stage = "parse", .action = DEFECT_REJECT, .field = field,
+	struct defect d = {.rule = rule,
+			   .stage = "parse",
+			   .action = DEFECT_REJECT,
+			   .field = field,
 			   .cell = {b->data + cell.off, cell.len}};
 	snprintf(d.reason, sizeof d.reason, "%s", reason);
 	return batch_defect(b, i, &d, e);
@@ -146,7 +154,8 @@ static enum err_code broken_record(struct csv_reader *r, struct batch *b, uint32
 {
 	char reason[192];
 	if (strcmp(rec->rule, RULE_UNCLOSED_QUOTE) == 0)
-		snprintf(reason, sizeof reason, "the quote that opens here never closes; reading goes on at the next line");
+		snprintf(reason, sizeof reason,
+			 "the quote that opens here never closes; reading goes on at the next line");
 	else if (strcmp(rec->rule, RULE_BAD_QUOTE) == 0)
 		snprintf(reason, sizeof reason, "text behind the closing quote; quotes inside a quoted cell must be %s",
 			 r->rules.escape == r->rules.quote ? "doubled" : "escaped");
@@ -240,7 +249,8 @@ static bool find_cell(const struct csv_reader *r, const struct batch *b, struct 
 	k.window = k.max_row;
 	struct csv_cell *cells = malloc((col + 1) * sizeof *cells);
 	struct csv_record rec;
-	enum scan_result s = cells ? csv_scan(&k, b->data, raw.off, raw.off + raw.len, true, cells, col + 1, &rec) : SCAN_END;
+	enum scan_result s =
+	    cells ? csv_scan(&k, b->data, raw.off, raw.off + raw.len, true, cells, col + 1, &rec) : SCAN_END;
 	bool found = s == SCAN_RECORD && col < rec.ncell && !rec.rule;
 	if (found)
 		*ret = cells[col];

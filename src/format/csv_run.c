@@ -127,7 +127,8 @@ static unsigned column_refs(struct csv_reader *r, struct batch *b, uint32_t f, c
 	return flags;
 }
 
-static enum err_code take_text(struct csv_reader *r, struct batch *b, uint32_t f, const struct csv_run *run, struct err *e)
+static enum err_code take_text(struct csv_reader *r, struct batch *b, uint32_t f, const struct csv_run *run,
+			       struct err *e)
 {
 	unsigned flags = column_refs(r, b, f, run, b->col[f].ref + b->nrow);
 	return flags & r->column[f].look ? second_look(r, b, f, run, flags, e) : ERR_OK;
@@ -240,8 +241,13 @@ static void repair_run(struct csv_reader *r, struct batch *b, const struct csv_r
 enum err_code take_run(struct csv_reader *r, struct batch *b, uint32_t n, uint32_t *ret_n, struct err *e)
 {
 	const uint32_t *nl = r->ix.nl + r->nl_at;
-	struct csv_run run = {.data = b->data, .mark = r->ix.mark + r->mark_at, .n = n, .ncol = r->layout.ncol,
-			      .quotes = r->ix.any_quote, .quote = r->rules.quote, .cr = r->rules.newline == '\n'};
+	struct csv_run run = {.data = b->data,
+			      .mark = r->ix.mark + r->mark_at,
+			      .n = n,
+			      .ncol = r->layout.ncol,
+			      .quotes = r->ix.any_quote,
+			      .quote = r->rules.quote,
+			      .cr = r->rules.newline == '\n'};
 	size_t left = block_scratch_left(r->feed.cur);
 	/* what repaired cells and canonical forms may need at most: twice, since a second look may repair again */
 	while (run.n && (nl[run.n - 1] - run.mark[-1]) * (size_t)2 + run.n * r->scratch_per_row > left)

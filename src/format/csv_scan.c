@@ -6,12 +6,12 @@
 struct scan {
 	const struct csv_rules *k;
 	const char *data;
-	size_t start, limit;    /* bytes that may be looked at */
-	bool end;               /* limit is the end of the text */
-	bool bounded;           /* limit is where a record is too long */
-	size_t first_line;      /* first line end since start, or 0: it is inside of the quotes ... */
-	size_t line_open;       /* ... that open here */
-	uint32_t line_col;      /* ... in this column */
+	size_t start, limit; /* bytes that may be looked at */
+	bool end;	     /* limit is the end of the text */
+	bool bounded;	     /* limit is where a record is too long */
+	size_t first_line;   /* first line end since start, or 0: it is inside of the quotes ... */
+	size_t line_open;    /* ... that open here */
+	uint32_t line_col;   /* ... in this column */
 };
 
 enum quoted_end { QUOTED_CLOSED, QUOTED_OPEN };
@@ -104,8 +104,8 @@ static bool is_cr_end(const struct scan *s, size_t p)
 }
 
 /* Behind the closing quote at q: the cell's end, and RULE_BAD_QUOTE when there is text. */
-static size_t behind_quote(const struct scan *s, size_t open, size_t q, bool repair, struct csv_cell *cells, uint32_t cap,
-			   struct csv_record *r)
+static size_t behind_quote(const struct scan *s, size_t open, size_t q, bool repair, struct csv_cell *cells,
+			   uint32_t cap, struct csv_record *r)
 {
 	size_t p = q + 1;
 	struct csv_cell c = {(uint32_t)open + 1, (uint32_t)(q - open - 1), true, repair};
@@ -172,7 +172,8 @@ enum scan_result csv_scan(const struct csv_rules *k, const char *data, size_t po
 		} else {
 			p = scan_plain(&s, p);
 			size_t e = p < s.limit && data[p] == k->sep ? p : without_cr(&s, open, p);
-			put_cell(cells, cap, ret, (struct csv_cell){(uint32_t)open, (uint32_t)(e - open), false, false});
+			put_cell(cells, cap, ret,
+				 (struct csv_cell){(uint32_t)open, (uint32_t)(e - open), false, false});
 		}
 		if (p >= s.limit || data[p] == k->newline)
 			break;
@@ -208,8 +209,11 @@ size_t csv_unescape(const struct csv_rules *k, const char *p, size_t n, char *ou
 
 struct csv_rules csv_rules_of(const struct csv_dialect *d, const struct csv_options *opt)
 {
-	struct csv_rules k = {.sep = d->separator ? d->separator : ',', .quote = d->quote, .quotes = d->quote != 0,
-			      .escape = d->escape ? d->escape : d->quote, .newline = '\n',
+	struct csv_rules k = {.sep = d->separator ? d->separator : ',',
+			      .quote = d->quote,
+			      .quotes = d->quote != 0,
+			      .escape = d->escape ? d->escape : d->quote,
+			      .newline = '\n',
 			      .max_row = opt && opt->max_row ? opt->max_row : CSV_MAX_ROW};
 	k.window = k.max_row;
 	return k;

@@ -11,28 +11,29 @@
 #include "format/csv.h"
 
 struct csv_rules {
-	char sep, quote, escape, newline;   /* escape == quote: doubled quotes; newline '\r' where lines end in CR alone */
-	bool quotes;                        /* there is a quote character */
+	char sep, quote, escape,
+	    newline; /* escape == quote: doubled quotes; newline '\r' where lines end in CR alone */
+	bool quotes; /* there is a quote character */
 	size_t max_row;
-	size_t window;                      /* a quote still open behind so many bytes never closes; at most max_row */
+	size_t window; /* a quote still open behind so many bytes never closes; at most max_row */
 };
 
 struct csv_cell {
-	uint32_t off, len;      /* without outer quotes */
+	uint32_t off, len; /* without outer quotes */
 	bool quoted;
-	bool repair;            /* has doubled or escaped quotes inside */
+	bool repair; /* has doubled or escaped quotes inside */
 };
 
 enum scan_result { SCAN_RECORD, SCAN_BLANK, SCAN_MORE, SCAN_END };
 
 struct csv_record {
-	uint32_t off, len;      /* without its line end */
-	uint32_t next;          /* behind its line end */
-	uint32_t ncell;         /* as written; those that cells[] has room for are in it */
-	const char *rule;       /* NULL, or what is wrong with the whole record */
-	struct csv_cell at;     /* where it is wrong */
-	uint32_t at_col;        /* ... and in which column, UINT32_MAX when in none */
-	bool skip;              /* row too long and its end not seen: throw away up to the next line end */
+	uint32_t off, len;  /* without its line end */
+	uint32_t next;	    /* behind its line end */
+	uint32_t ncell;	    /* as written; those that cells[] has room for are in it */
+	const char *rule;   /* NULL, or what is wrong with the whole record */
+	struct csv_cell at; /* where it is wrong */
+	uint32_t at_col;    /* ... and in which column, UINT32_MAX when in none */
+	bool skip;	    /* row too long and its end not seen: throw away up to the next line end */
 };
 
 /* The record at data[pos..n). SCAN_MORE: the answer depends on bytes behind n (never when eof). */
@@ -49,9 +50,9 @@ struct csv_rules csv_rules_of(const struct csv_dialect *d, const struct csv_opti
 bool csv_find_newline(struct csv_rules *k, const char *data, size_t n, bool eof);
 
 /*
- * A quote that never closes costs a look at max_row bytes; a file full of them must not cost that for each line. So each
- * such record (rule) halves the window in which the next ones may close theirs, until max_row bytes behind the first.
- * Before each record: rule NULL; here: decoded offset of the record.
+ * A quote that never closes costs a look at max_row bytes; a file full of them must not cost that for each line. So
+ * each such record (rule) halves the window in which the next ones may close theirs, until max_row bytes behind the
+ * first. Before each record: rule NULL; here: decoded offset of the record.
  */
 void csv_window(struct csv_rules *k, uint64_t *full_at, uint64_t here, const char *rule);
 

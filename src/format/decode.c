@@ -7,7 +7,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#define ZSTD_WINDOW_LOG 23   /* 8 MiB, as RFC 8878 section 3.1.1.1.2 recommends to support */
+#define ZSTD_WINDOW_LOG 23 /* 8 MiB, as RFC 8878 section 3.1.1.1.2 recommends to support */
 
 struct decoder_class {
 	const char *name;
@@ -21,8 +21,8 @@ struct decoder {
 	const struct decoder_class *class;
 	z_stream z;
 	ZSTD_DStream *zstd;
-	bool inside;           /* a member or frame has begun and not ended */
-	bool ended;            /* gzip: at least one member is complete */
+	bool inside; /* a member or frame has begun and not ended */
+	bool ended;  /* gzip: at least one member is complete */
 };
 
 static enum err_code cut(struct err *e, const char *name)
@@ -142,8 +142,8 @@ static void zstd_close(struct decoder *d)
 }
 
 static const struct decoder_class classes[] = {
-	{"gzip", gzip_magic, gzip_open, gzip_step, gzip_close},
-	{"zstd", zstd_magic, zstd_open, zstd_step, zstd_close},
+    {"gzip", gzip_magic, gzip_open, gzip_step, gzip_close},
+    {"zstd", zstd_magic, zstd_open, zstd_step, zstd_close},
 };
 
 const struct decoder_class *decoder_find(struct span text)

@@ -19,12 +19,12 @@ struct decode_io {
 	size_t in_n;
 	char *out;
 	size_t cap;
-	bool in_eof;           /* nothing comes behind in */
+	bool in_eof; /* nothing comes behind in */
 };
 
 /* The class whose magic bytes text starts with, or NULL: not compressed. */
 const struct decoder_class *decoder_find(struct span text);
-struct decoder *decoder_new(const struct decoder_class *c);   /* NULL without memory */
+struct decoder *decoder_new(const struct decoder_class *c); /* NULL without memory */
 enum err_code decoder_step(struct decoder *d, struct decode_io *io, struct err *e) MUST_USE;
 const char *decoder_name(const struct decoder *d);
 void decoder_free(struct decoder *d);

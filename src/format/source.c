@@ -32,18 +32,18 @@ struct source {
 	char *name;
 	int fd;
 	bool own_fd;
-	struct span memory;             /* instead of fd */
-	char *in;                       /* compressed bytes, or the first bytes of a plain file */
+	struct span memory; /* instead of fd */
+	char *in;	    /* compressed bytes, or the first bytes of a plain file */
 	size_t in_pos, in_n;
 	bool in_eof;
-	struct decoder *decoder;        /* NULL: plain */
+	struct decoder *decoder; /* NULL: plain */
 	iconv_t cd;
 	bool convert;
-	size_t unit;                    /* bytes to skip where the charset has no character */
-	char *enc;                      /* bytes in that charset */
+	size_t unit; /* bytes to skip where the charset has no character */
+	char *enc;   /* bytes in that charset */
 	size_t enc_pos, enc_n;
 	bool enc_eof;
-	char head[HEAD_SIZE];           /* the first text, without byte order mark */
+	char head[HEAD_SIZE]; /* the first text, without byte order mark */
 	size_t head_pos, head_n;
 	uint64_t raw_bytes, bytes, max_bytes;
 };
@@ -164,7 +164,7 @@ static enum err_code text_read(struct source *s, char *buf, size_t cap, size_t *
 		return decoded_read(s, buf, cap, ret_n, e);
 	if (cap >= 16)
 		return convert_read(s, buf, cap, ret_n, e);
-	s->head_pos = 0;   /* a tiny buffer: through the head */
+	s->head_pos = 0; /* a tiny buffer: through the head */
 	enum err_code rc = convert_read(s, s->head, sizeof s->head, &s->head_n, e);
 	*ret_n = 0;
 	return rc;
@@ -225,7 +225,8 @@ static enum err_code open_charset(struct source *s, const char *charset, struct 
 	s->cd = plain_name(charset) ? iconv_open("UTF-8", charset) : (iconv_t)-1;
 	if (s->cd == (iconv_t)-1) {
 		err_set(e, ERR_UNSUPPORTED, "csv.file.charset \"%.40s\" is not known here", charset);
-		return err_hint(e, "names are those of \"iconv -l\", for instance UTF-8, UTF-16, ISO-8859-1, WINDOWS-1252");
+		return err_hint(
+		    e, "names are those of \"iconv -l\", for instance UTF-8, UTF-16, ISO-8859-1, WINDOWS-1252");
 	}
 	s->convert = true;
 	s->unit = strncasecmp(charset, "UTF-16", 6) == 0 || strncasecmp(charset, "UCS-2", 5) == 0   ? 2
@@ -297,8 +298,8 @@ enum err_code source_open_fd(int fd, const char *name, const struct source_optio
 	return open_any(&(struct source){.fd = fd}, name, opt, ret, e);
 }
 
-enum err_code source_open_span(struct span text, const char *name, const struct source_options *opt, struct source **ret,
-			       struct err *e)
+enum err_code source_open_span(struct span text, const char *name, const struct source_options *opt,
+			       struct source **ret, struct err *e)
 {
 	return open_any(&(struct source){.fd = -1, .memory = text}, name, opt, ret, e);
 }

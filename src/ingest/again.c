@@ -26,8 +26,8 @@ struct walk {
 	struct csv_reader *reader;
 	struct batch *batch;
 	struct gate *gate;
-	struct verdict verdict;      /* tells the gate that this is no whole file */
-	char *header;                /* of the reader */
+	struct verdict verdict; /* tells the gate that this is no whole file */
+	char *header;		/* of the reader */
 	struct arena output_arena, page_arena;
 };
 
@@ -138,7 +138,9 @@ static enum err_code pages(struct walk *k, int64_t output, struct err *e)
 
 static enum err_code one_output(const struct again_walk *w, int64_t output, struct batch *b, struct err *e)
 {
-	struct walk k = {.w = w, .csv_plan = data_file_csv_plan(w->plan->data_file), .csv_options = w->plan->options.csv,
+	struct walk k = {.w = w,
+			 .csv_plan = data_file_csv_plan(w->plan->data_file),
+			 .csv_options = w->plan->options.csv,
 			 .batch = b};
 	bool take = true;
 	k.csv_options.batch_rows = PAGE_ROWS;

@@ -22,19 +22,19 @@
 #include <stdatomic.h>
 
 struct ingest_options {
-	struct csv_options csv;      /* csv.batch_rows: source batch size */
-	uint64_t max_decoded;        /* limit on decoded bytes; 0: as format/source.h */
-	uint32_t sink_rows;          /* rows a transaction ("sink batch size"); 0: 250000 */
-	int64_t file_time_us;        /* when the file arrived; 0: its modification time */
-	int64_t now_us;              /* the time that ages are measured against; 0: now, and for ingest_file the time
-					when the ledger first saw the file, so that a resumed file is judged the same */
-	size_t sort_memory;          /* 0: 8 MiB */
+	struct csv_options csv; /* csv.batch_rows: source batch size */
+	uint64_t max_decoded;	/* limit on decoded bytes; 0: as format/source.h */
+	uint32_t sink_rows;	/* rows a transaction ("sink batch size"); 0: 250000 */
+	int64_t file_time_us;	/* when the file arrived; 0: its modification time */
+	int64_t now_us;		/* the time that ages are measured against; 0: now, and for ingest_file the time
+				   when the ledger first saw the file, so that a resumed file is judged the same */
+	size_t sort_memory;	/* 0: 8 MiB */
 	const char *spill_dir;
-	unsigned show_defects;       /* keep the first n for people */
+	unsigned show_defects; /* keep the first n for people */
 	/* Called for every rejected record, those that only the whole file showed to be bad last; may be NULL. */
 	enum err_code (*rejected)(void *ctx, const struct batch *b, uint32_t row, struct span header, struct err *e);
 	void *rejected_ctx;
-	const atomic_bool *stop;     /* set by a signal handler: ERR_INTERRUPTED at the next batch; may be NULL */
+	const atomic_bool *stop; /* set by a signal handler: ERR_INTERRUPTED at the next batch; may be NULL */
 };
 
 struct ingest_plan {
@@ -44,28 +44,28 @@ struct ingest_plan {
 };
 
 struct shown_defect {
-	struct defect d;             /* spans copied into the result's arena */
-	const char *field_name;      /* NULL for the record */
-	struct span record;          /* first line of the raw record, shortened */
+	struct defect d;	/* spans copied into the result's arena */
+	const char *field_name; /* NULL for the record */
+	struct span record;	/* first line of the raw record, shortened */
 };
 
 struct ingest_progress {
 	void (*tick)(void *ctx, const char *phase, uint64_t done_bytes, uint64_t total_bytes, uint64_t records);
-	void *ctx;                   /* called at most every 50 ms, from one thread */
+	void *ctx; /* called at most every 50 ms, from one thread */
 };
 
 struct ingest_result {
 	struct arena arena;
-	const char *state;           /* "checked", "delivered", "refused", "already", "interrupted" */
+	const char *state; /* "checked", "delivered", "refused", "already", "interrupted" */
 	bool already, refused, resumed;
-	uint64_t bytes;              /* decoded */
+	uint64_t bytes; /* decoded */
 	double seconds;
-	struct verdict verdict;      /* late[] is not kept */
+	struct verdict verdict; /* late[] is not kept */
 	uint64_t delivered, superseded, sink_refused;
 	int64_t output;
 	struct shown_defect *shown;
 	uint32_t nshown;
-	const struct csv_warning *warnings;   /* copied */
+	const struct csv_warning *warnings; /* copied */
 	uint32_t nwarnings;
 };
 
@@ -78,8 +78,8 @@ enum err_code ingest_check(const struct ingest_plan *p, const char *path, const 
 struct ingest_target {
 	struct catalog *catalog;
 	const struct sink_class *sink_class;
-	struct sink *sink;                   /* open, table() done */
-	const char *sink_name;               /* cursor's name in the ledger, "coredms" */
+	struct sink *sink;     /* open, table() done */
+	const char *sink_name; /* cursor's name in the ledger, "coredms" */
 	struct quarantine *quarantine;
 	int64_t epoch;
 };
@@ -102,21 +102,21 @@ enum err_code ingest_replay(const struct ingest_plan *p, const struct ingest_tar
  * decimal/string, double, nullable for nulls. NULL when nothing would help. The text is a whole data file
  * configuration with the schema changed, formatted as the original where untouched. */
 struct proposal_change {
-	const char *field, *from, *to, *because;   /* "222277164261810113006 fits no long" */
+	const char *field, *from, *to, *because; /* "222277164261810113006 fits no long" */
 	uint64_t records;
 };
 struct proposal {
 	const char *data_file;
 	struct proposal_change *changes;
 	size_t nchanges;
-	uint64_t helped, left;       /* quarantined records that would pass, and not */
+	uint64_t helped, left; /* quarantined records that would pass, and not */
 };
 enum err_code ingest_propose(struct quarantine *q, const struct data_file *df, const struct quality_plan *quality,
 			     struct arena *a, struct proposal *ret, struct err *e) MUST_USE;
 
 /* ---- preview of changed documents: the gate over staged files and quarantined records, nothing written. */
 struct preview_result {
-	uint64_t files, records, accepted, rejected;     /* staged files under the new documents */
+	uint64_t files, records, accepted, rejected; /* staged files under the new documents */
 	uint64_t quarantined, would_pass;
 	struct rule_count rules[VERDICT_RULES_MAX];
 	uint32_t nrules;

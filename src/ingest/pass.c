@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 
 #define DEFAULT_ROWS 4096u
-#define SHOWN_RECORD 2000u   /* bytes of a shown record that are kept */
+#define SHOWN_RECORD 2000u /* bytes of a shown record that are kept */
 #define TICK_NS INT64_C(50000000)
 
 enum err_code ingest_interrupted(struct err *e)
@@ -28,7 +28,7 @@ struct reading {
 	struct csv_reader *csv;
 	struct csv_plan plan;
 	struct batch *batch;
-	uint64_t size;          /* of the file as it lies there; 0 unknown */
+	uint64_t size; /* of the file as it lies there; 0 unknown */
 	int64_t mtime_us, ticked_ns;
 };
 
@@ -70,7 +70,8 @@ static bool is_refusal(enum err_code c)
 static void refuse(struct ingest_result *ret, const struct err *e)
 {
 	ret->refused = ret->verdict.refused = true;
-	snprintf(ret->verdict.reason, sizeof ret->verdict.reason, "%.300s%s%.200s", e->msg, e->hint[0] ? "; " : "", e->hint);
+	snprintf(ret->verdict.reason, sizeof ret->verdict.reason, "%.300s%s%.200s", e->msg, e->hint[0] ? "; " : "",
+		 e->hint);
 }
 
 static struct span copy_span(struct arena *a, struct span s, size_t max)
@@ -158,7 +159,8 @@ static enum err_code batches(const struct ingest_plan *p, struct reading *r, str
 			return c;
 		if (fault_hit("gate.batch"))
 			return err_set(e, ERR_IO, "fault gate.batch");
-		if (consumer && consumer->batch && (c = consumer->batch(consumer->ctx, r->batch, csv_header(r->csv), e)))
+		if (consumer && consumer->batch &&
+		    (c = consumer->batch(consumer->ctx, r->batch, csv_header(r->csv), e)))
 			return c;
 		tick(r, progress, phase, records);
 		if (ingest_stopped(p))
@@ -178,8 +180,10 @@ enum err_code pass_run(const struct ingest_plan *p, const char *path, const stru
 	}
 	if (c)
 		return c;
-	struct gate_options go = {.spill_dir = p->options.spill_dir, .file_time_us = p->options.file_time_us,
-				  .now_us = p->options.now_us, .memory = p->options.sort_memory};
+	struct gate_options go = {.spill_dir = p->options.spill_dir,
+				  .file_time_us = p->options.file_time_us,
+				  .now_us = p->options.now_us,
+				  .memory = p->options.sort_memory};
 	if (!go.file_time_us)
 		go.file_time_us = r.mtime_us;
 	struct gate *g = NULL;

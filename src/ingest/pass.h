@@ -31,10 +31,11 @@ struct pass_wanted {
 	enum err_code (*found)(void *ctx, struct batch *b, uint32_t r, struct span header, struct err *e);
 	void *ctx;
 };
-enum err_code pass_find(const struct ingest_plan *p, const char *path, const struct pass_wanted *w, struct err *e) MUST_USE;
+enum err_code pass_find(const struct ingest_plan *p, const char *path, const struct pass_wanted *w,
+			struct err *e) MUST_USE;
 
-/* What is left of options.show_defects is filled with records that only the whole file showed to be bad. The gate of the
- * first pass is still there. Standard input can't be read again: nothing is shown then. */
+/* What is left of options.show_defects is filled with records that only the whole file showed to be bad. The gate of
+ * the first pass is still there. Standard input can't be read again: nothing is shown then. */
 enum err_code pass_show_late(const struct ingest_plan *p, const char *path, struct ingest_result *ret,
 			     struct err *e) MUST_USE;
 

@@ -26,7 +26,8 @@ static void add_rules(struct preview_result *ret, const struct verdict *v)
 }
 
 /* A refused file delivers nothing, so none of its records count as accepted. */
-static enum err_code one_file(const struct ingest_plan *plan, const char *path, struct preview_result *ret, struct err *e)
+static enum err_code one_file(const struct ingest_plan *plan, const char *path, struct preview_result *ret,
+			      struct err *e)
 {
 	struct ingest_result r;
 	enum err_code code = ingest_check(plan, path, NULL, &r, e);

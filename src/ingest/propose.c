@@ -16,17 +16,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DIGITS_MAX 38        /* of a decimal, as most stores take it */
+#define DIGITS_MAX 38 /* of a decimal, as most stores take it */
 
 /* What the bad values of one column are like. Lengths count digits. */
 struct column_facts {
 	uint64_t bad, missing;
-	bool text;               /* some are no plain numbers */
-	bool fraction;           /* some have a point or an exponent */
+	bool text;     /* some are no plain numbers */
+	bool fraction; /* some have a point or an exponent */
 	bool beyond_long, beyond_double;
-	uint32_t whole, behind;  /* most digits before and behind the point */
+	uint32_t whole, behind; /* most digits before and behind the point */
 	char example[200];
-	int example_rank;        /* how much the example says: the value that forces the widest type is shown */
+	int example_rank; /* how much the example says: the value that forces the widest type is shown */
 };
 
 struct proposing {
@@ -134,7 +134,8 @@ static const char *decimal(struct proposing *g, uint32_t whole, uint32_t behind)
 	if (whole + behind > DIGITS_MAX)
 		return "\"string\"";
 	/* Room for growth before the point, as far as it costs nothing. */
-	return arena_printf(g->a, "{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": %d, \"scale\": %u}",
+	return arena_printf(g->a,
+			    "{\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": %d, \"scale\": %u}",
 			    DIGITS_MAX, behind);
 }
 
@@ -198,7 +199,8 @@ static const char *type_inside(struct proposing *g, struct edits *ed, const stru
 	return out;
 }
 
-static void change_field(struct proposing *g, struct edits *ed, const struct json *node, const char *type, bool nullable)
+static void change_field(struct proposing *g, struct edits *ed, const struct json *node, const char *type,
+			 bool nullable)
 {
 	const struct json *at = json_get(node, "type"), *part = at ? union_part(at) : NULL;
 	if (!part) {
@@ -245,7 +247,8 @@ static enum err_code change_text(struct proposing *g, struct span *ret, struct e
 	}
 	*ret = edits_apply(&ed);
 	if (!ret->p)
-		return err_set(e, ERR_UNSUPPORTED, "the schema in the data file configuration could not be changed in place");
+		return err_set(e, ERR_UNSUPPORTED,
+			       "the schema in the data file configuration could not be changed in place");
 	return ERR_OK;
 }
 
@@ -303,9 +306,10 @@ static enum err_code list_changes(struct proposing *g, const struct data_file *n
 			target.nullable = k ? true : was.nullable;
 			if (k && typed)
 				was = is, was.nullable = false;
-			list[n] = (struct proposal_change){s->fields[i].name, arena_strdup(g->a, field_type_text(&was, from)),
-							   arena_strdup(g->a, field_type_text(&target, to)),
-							   because(g, c, &s->fields[i], k == 0), k ? c->missing : c->bad};
+			list[n] =
+			    (struct proposal_change){s->fields[i].name, arena_strdup(g->a, field_type_text(&was, from)),
+						     arena_strdup(g->a, field_type_text(&target, to)),
+						     because(g, c, &s->fields[i], k == 0), k ? c->missing : c->bad};
 			if (!list[n].from || !list[n].to || !list[n].because)
 				return err_oom(e);
 			n++;
@@ -362,7 +366,7 @@ static enum err_code propose(struct proposing *g, struct proposal *ret, struct e
 enum err_code ingest_propose(struct quarantine *q, const struct data_file *df, const struct quality_plan *quality,
 			     struct arena *a, struct proposal *ret, struct err *e)
 {
-	(void)quality;           /* rules do not change what a value is */
+	(void)quality; /* rules do not change what a value is */
 	struct proposing g = {.q = q, .df = df, .a = a};
 	g.column = arena_array(a, df->schema->nfields, sizeof *g.column);
 	if (!g.column)

@@ -24,15 +24,15 @@ struct quarantine;
 
 struct quarantine_entry {
 	int64_t id;
-	int64_t output;              /* ledger id of the file that the gate read */
-	const char *file;            /* its name */
+	int64_t output;	  /* ledger id of the file that the gate read */
+	const char *file; /* its name */
 	uint64_t row, line, offset;
 	uint32_t column;
 	const char *stage, *rule, *field, *reason;
-	struct span raw;             /* the record as written */
-	bool cut;                    /* raw is only the start of it: a row over the limit (rule row_too_long) */
-	struct span header;          /* the file's header line, empty without; replay needs the file's own column order */
-	const char *state;           /* "open", "replayed", "erased" */
+	struct span raw;    /* the record as written */
+	bool cut;	    /* raw is only the start of it: a row over the limit (rule row_too_long) */
+	struct span header; /* the file's header line, empty without; replay needs the file's own column order */
+	const char *state;  /* "open", "replayed", "erased" */
 	int64_t at_us;
 };
 
@@ -51,12 +51,12 @@ enum err_code quarantine_set_reason(struct quarantine *q, const struct quarantin
 enum err_code quarantine_commit(struct quarantine *q, struct err *e) MUST_USE;
 
 struct quarantine_filter {
-	int64_t output;              /* 0: all */
-	const char *file, *rule, *field, *state;   /* NULL: all; state NULL: open, "*": all */
-	int64_t after;               /* ids above */
-	size_t limit;                /* 0: 100 */
-	size_t bytes;                /* stop after so many bytes of records, but not before the first; 0: 16 MiB */
-	int64_t id;                  /* this one only; 0: all */
+	int64_t output;				 /* 0: all */
+	const char *file, *rule, *field, *state; /* NULL: all; state NULL: open, "*": all */
+	int64_t after;				 /* ids above */
+	size_t limit;				 /* 0: 100 */
+	size_t bytes; /* stop after so many bytes of records, but not before the first; 0: 16 MiB */
+	int64_t id;   /* this one only; 0: all */
 };
 /* In order of id. */
 enum err_code quarantine_list(struct quarantine *q, const struct quarantine_filter *f, struct arena *a,
@@ -72,8 +72,8 @@ enum err_code quarantine_counts(struct quarantine *q, int64_t output, struct are
 /* Records (not entries) of one output, for the ledger: by the gate and by the sink. What retention erased counts on. */
 struct quarantine_sums {
 	int64_t output;
-	uint64_t open, replayed, erased;                  /* rejected by the gate */
-	uint64_t sink_open, sink_replayed, sink_erased;   /* refused by the sink */
+	uint64_t open, replayed, erased;		/* rejected by the gate */
+	uint64_t sink_open, sink_replayed, sink_erased; /* refused by the sink */
 };
 /* output 0: one element for each that ever had an entry, in order of output. */
 enum err_code quarantine_sum(struct quarantine *q, int64_t output, struct arena *a, struct quarantine_sums **ret,

@@ -27,10 +27,10 @@ struct replay {
 	bool dry_run;
 	struct replay_result n;
 	struct packed_plan packed;
-	struct arena arena;          /* of the output */
+	struct arena arena; /* of the output */
 	struct catalog_output out;
 	uint64_t position;
-	bool begun;                  /* at the sink */
+	bool begun; /* at the sink */
 };
 
 /* A stand-alone directory may hold several tables with one quarantine: only records that were meant for this one. */
@@ -48,7 +48,7 @@ static enum err_code take_output(void *ctx, int64_t output, bool *ret_take, int6
 	arena_reset(&r->arena);
 	r->begun = false;
 	enum err_code code = catalog_output_get(r->target->catalog, output, &r->arena, &r->out, e);
-	if (code == ERR_NOT_FOUND) {     /* a ledger that was begun anew: it does not know the records' versions */
+	if (code == ERR_NOT_FOUND) { /* a ledger that was begun anew: it does not know the records' versions */
 		*ret_take = false;
 		return ERR_OK;
 	}
@@ -121,7 +121,8 @@ static enum err_code leave_out(struct passed *list, uint32_t *n, const struct si
 }
 
 /* What the store refuses stays in the quarantine. *n is what it took, in list[0..n). */
-static enum err_code deliver(struct replay *r, const struct again_page *p, struct passed *list, uint32_t *n, struct err *e)
+static enum err_code deliver(struct replay *r, const struct again_page *p, struct passed *list, uint32_t *n,
+			     struct err *e)
 {
 	const struct packed_row **rows = arena_array(p->arena, *n, sizeof *rows);
 	enum err_code code = rows ? sink_begin(r, e) : err_oom(e);
@@ -209,8 +210,13 @@ enum err_code ingest_replay(const struct ingest_plan *p, const struct ingest_tar
 			    const struct quarantine_filter *f, bool dry_run, struct replay_result *ret, struct err *e)
 {
 	struct replay r = {.plan = p, .target = t, .dry_run = dry_run, .packed = data_file_packed_plan(p->data_file)};
-	struct again_walk w = {.plan = p, .quarantine = t->quarantine, .gate = true, .output = take_output,
-			       .page = take_page, .output_end = end_output, .ctx = &r};
+	struct again_walk w = {.plan = p,
+			       .quarantine = t->quarantine,
+			       .gate = true,
+			       .output = take_output,
+			       .page = take_page,
+			       .output_end = end_output,
+			       .ctx = &r};
 	if (f)
 		w.filter = *f;
 	arena_init(&r.arena, OUTPUT_MEMORY);

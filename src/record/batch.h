@@ -27,34 +27,35 @@ struct cell_ref {
 /* One column. null[r] != 0: no value. The array of the field's storage is set, the others are NULL. */
 struct column {
 	uint8_t *null;
-	int64_t *i64;           /* STORE_I64 */
-	double *f64;            /* STORE_F64 */
-	struct cell_ref *ref;   /* STORE_TEXT, STORE_BYTES: into batch->data */
-	bool any_null;          /* false: no null[r] is set in this batch (a hint that lets loops skip) */
+	int64_t *i64;	      /* STORE_I64 */
+	double *f64;	      /* STORE_F64 */
+	struct cell_ref *ref; /* STORE_TEXT, STORE_BYTES: into batch->data */
+	bool any_null;	      /* false: no null[r] is set in this batch (a hint that lets loops skip) */
 };
 
 struct batch {
 	const struct schema *schema;
 	uint32_t nrow, cap;
-	struct column *col;             /* schema->nfields of them */
-	uint8_t *bad;                   /* per row: 1 = rejected */
+	struct column *col; /* schema->nfields of them */
+	uint8_t *bad;	    /* per row: 1 = rejected */
 	uint32_t nbad;
 
-	uint64_t first_row;             /* record number of row 0, from 1 */
-	const char *data;               /* base of cell_ref */
-	uint64_t data_offset;           /* of data[0] in the decoded text */
-	struct cell_ref *raw;           /* per row: the record as written, without its line end */
+	uint64_t first_row;   /* record number of row 0, from 1 */
+	const char *data;     /* base of cell_ref */
+	uint64_t data_offset; /* of data[0] in the decoded text */
+	struct cell_ref *raw; /* per row: the record as written, without its line end */
 
-	struct defect *defect;          /* in order of rows, as far as stages come one after the other */
+	struct defect *defect; /* in order of rows, as far as stages come one after the other */
 	uint32_t ndefect, defect_cap;
 
-	/* Set by the reader: fills line, offset and column of a defect (index and field are set), and cell when it has none. */
+	/* Set by the reader: fills line, offset and column of a defect (index and field are set), and cell when it has
+	 * none. */
 	void (*locate)(struct batch *b, struct defect *d);
-	const void *reader;             /* for locate */
-	void *hold;                     /* what keeps data alive; given back by release */
+	const void *reader; /* for locate */
+	void *hold;	    /* what keeps data alive; given back by release */
 	void (*release)(void *hold);
-	uint32_t line_off;              /* the reader's: how far lines are counted ... */
-	uint64_t line;                  /* ... and the line there */
+	uint32_t line_off; /* the reader's: how far lines are counted ... */
+	uint64_t line;	   /* ... and the line there */
 };
 
 /* Room for cap rows; NULL without memory. */

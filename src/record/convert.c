@@ -114,7 +114,7 @@ static enum convert_result to_decimal(const struct field *f, struct span text, s
 	if (nwhole + f->scale + 4 > CONVERT_SCRATCH)
 		return CONVERT_BAD;
 	size_t k = 0;
-	if (neg && nwhole + nfrac)   /* zero has no sign */
+	if (neg && nwhole + nfrac) /* zero has no sign */
 		scratch[k++] = '-';
 	if (!nwhole)
 		scratch[k++] = '0';

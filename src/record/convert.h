@@ -13,18 +13,18 @@
 /* Why a text is no value of its field's type. */
 enum convert_result {
 	CONVERT_OK,
-	CONVERT_BAD,        /* not of this type at all */
-	CONVERT_RANGE,      /* a number, but beyond the type */
+	CONVERT_BAD,	    /* not of this type at all */
+	CONVERT_RANGE,	    /* a number, but beyond the type */
 	CONVERT_INEXACT,    /* decimal: more digits than scale or precision */
 	CONVERT_NOT_MEMBER, /* enum: no such symbol */
-	CONVERT_LENGTH,     /* fixed: wrong length */
+	CONVERT_LENGTH,	    /* fixed: wrong length */
 };
 
 struct value {
 	bool null;
-	int64_t i;          /* STORE_I64 */
-	double d;           /* STORE_F64 */
-	struct span s;      /* STORE_TEXT, STORE_BYTES: the input itself, or in scratch */
+	int64_t i;     /* STORE_I64 */
+	double d;      /* STORE_F64 */
+	struct span s; /* STORE_TEXT, STORE_BYTES: the input itself, or in scratch */
 };
 
 #define CONVERT_SCRATCH 512
@@ -40,6 +40,6 @@ bool parse_f64(const char *p, size_t n, double *ret, bool *ret_range);
 
 /* The value as people and query --json see it ("2015-08-31", RFC 3339, shortest double ...). Returns the length. */
 size_t value_format(const struct field *f, const struct value *v, char *out, size_t cap);
-size_t f64_format(double d, char out[32]);   /* shortest text that reads back the same */
+size_t f64_format(double d, char out[32]); /* shortest text that reads back the same */
 
 #endif

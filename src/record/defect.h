@@ -24,20 +24,20 @@ enum defect_action { DEFECT_REJECT, DEFECT_FILE, DEFECT_WARN };
 #define RULE_NUL "nul_byte"
 #define RULE_TYPE "type"
 #define RULE_NOT_NULL "not_null"
-#define RULE_KEY "key"            /* null or empty text in a key column */
+#define RULE_KEY "key" /* null or empty text in a key column */
 
 struct defect {
-	const char *rule;       /* static, or as long-lived as the plan */
-	const char *stage;      /* "parse", "type", "quality" or "sink" */
+	const char *rule;  /* static, or as long-lived as the plan */
+	const char *stage; /* "parse", "type", "quality" or "sink" */
 	enum defect_action action;
-	uint64_t row;           /* record number in the file, from 1; 0 for the file itself */
-	uint32_t index;         /* the record's index in its batch */
-	uint64_t line;          /* physical line where the record starts, from 1 (filled by batch_locate) */
-	uint64_t offset;        /* byte offset of the record in the decoded text */
-	uint32_t column;        /* character column of the cell in its line, from 1; 0 unknown */
-	int32_t field;          /* index into the schema's fields; -1 for the record */
-	struct span cell;       /* the cell as written, without its outer quotes; may be shortened */
-	char reason[192];       /* "\"five\" is no int" */
+	uint64_t row;	  /* record number in the file, from 1; 0 for the file itself */
+	uint32_t index;	  /* the record's index in its batch */
+	uint64_t line;	  /* physical line where the record starts, from 1 (filled by batch_locate) */
+	uint64_t offset;  /* byte offset of the record in the decoded text */
+	uint32_t column;  /* character column of the cell in its line, from 1; 0 unknown */
+	int32_t field;	  /* index into the schema's fields; -1 for the record */
+	struct span cell; /* the cell as written, without its outer quotes; may be shortened */
+	char reason[192]; /* "\"five\" is no int" */
 };
 
 #endif

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const double pow10_exact[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+const double pow10_exact[23] = {1e0,  1e1,  1e2,  1e3,	1e4,  1e5,  1e6,  1e7,	1e8,  1e9,  1e10, 1e11,
 				1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 bool parse_i64(const char *p, size_t n, int64_t *ret, bool *ret_range)
@@ -48,10 +48,10 @@ bool parse_i64(const char *p, size_t n, int64_t *ret, bool *ret_range)
 /* digits, without leading zeros, times 10^exp10: a decimal text taken apart. */
 struct decimal_text {
 	bool neg;
-	uint64_t w;             /* the first 19 digits that matter */
-	unsigned nd;            /* how many of them, at most 19 */
-	bool more;              /* others follow, not all zero */
-	int64_t exp10;          /* for w */
+	uint64_t w;    /* the first 19 digits that matter */
+	unsigned nd;   /* how many of them, at most 19 */
+	bool more;     /* others follow, not all zero */
+	int64_t exp10; /* for w */
 };
 
 #define EXP_CAP INT64_C(100000)
@@ -151,7 +151,7 @@ static double eisel_lemire(uint64_t w, int64_t q)
 			return 0;
 		m >>= 1 - power;
 		m = (m + (m & 1)) >> 1;
-		return from_bits(m, 0);   /* a carry into bit 52 is the exponent 1 already */
+		return from_bits(m, 0); /* a carry into bit 52 is the exponent 1 already */
 	}
 	/* exactly half way between two doubles: to even */
 	if (lo <= 1 && q >= -4 && q <= 23 && (m & 3) == 1 && m << shift == hi)
@@ -204,7 +204,7 @@ static double slow_parse(const char *p, size_t n, bool as_float)
 	x += exp10;
 	x = x > EXP_CAP ? EXP_CAP : x < -EXP_CAP ? -EXP_CAP : x;
 	snprintf(text + k, sizeof text - k, "%se%lld", k == first ? "0" : "", (long long)x);
-	locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);   /* glibc: a constant, nothing is allocated */
+	locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* glibc: a constant, nothing is allocated */
 	double d = as_float ? (double)strtof_l(text, NULL, c) : strtod_l(text, NULL, c);
 	freelocale(c);
 	return d;

@@ -8,7 +8,7 @@
 #include <strings.h>
 
 #define REASON 192
-#define SHOWN 72   /* bytes of the cell, so that the rest of the sentence fits */
+#define SHOWN 72 /* bytes of the cell, so that the rest of the sentence fits */
 
 /* The cell as cell_quote shows it, shorter. */
 static const char *shown(struct span text, char out[200])
@@ -31,7 +31,7 @@ __attribute__((format(printf, 2, 3))) static void say(char out[REASON], const ch
 	vsnprintf(out, REASON, fmt, ap);
 	va_end(ap);
 	size_t n = strlen(out), good = utf8_valid_prefix(out, n);
-	out[good] = 0;   /* never half a character */
+	out[good] = 0; /* never half a character */
 }
 
 static bool is_blank(char c)
@@ -86,14 +86,18 @@ static const char *number_advice(const struct field *f, struct span text)
 static const char *type_name(const struct field *f)
 {
 	static const char *const logical[] = {
-		[LOGICAL_DATE] = "date", [LOGICAL_TIME_MILLIS] = "time", [LOGICAL_TIME_MICROS] = "time",
-		[LOGICAL_TIMESTAMP_MILLIS] = "timestamp", [LOGICAL_TIMESTAMP_MICROS] = "timestamp",
-		[LOGICAL_DECIMAL] = "decimal", [LOGICAL_UUID] = "uuid",
+	    [LOGICAL_DATE] = "date",
+	    [LOGICAL_TIME_MILLIS] = "time",
+	    [LOGICAL_TIME_MICROS] = "time",
+	    [LOGICAL_TIMESTAMP_MILLIS] = "timestamp",
+	    [LOGICAL_TIMESTAMP_MICROS] = "timestamp",
+	    [LOGICAL_DECIMAL] = "decimal",
+	    [LOGICAL_UUID] = "uuid",
 	};
 	static const char *const plain[] = {
-		[AVRO_T_BOOLEAN] = "boolean", [AVRO_T_INT] = "int", [AVRO_T_LONG] = "long", [AVRO_T_FLOAT] = "float",
-		[AVRO_T_DOUBLE] = "double", [AVRO_T_STRING] = "string", [AVRO_T_BYTES] = "bytes",
-		[AVRO_T_FIXED] = "fixed", [AVRO_T_ENUM] = "enum",
+	    [AVRO_T_BOOLEAN] = "boolean", [AVRO_T_INT] = "int",	      [AVRO_T_LONG] = "long",
+	    [AVRO_T_FLOAT] = "float",	  [AVRO_T_DOUBLE] = "double", [AVRO_T_STRING] = "string",
+	    [AVRO_T_BYTES] = "bytes",	  [AVRO_T_FIXED] = "fixed",   [AVRO_T_ENUM] = "enum",
 	};
 	return f->logical != LOGICAL_NONE ? logical[f->logical] : plain[f->type];
 }
@@ -111,8 +115,10 @@ static void range_reason(const struct field *f, const char *q, struct span text,
 		say(out, "%s is beyond int (-2147483648..2147483647); %s would take it", q,
 		    parse_i64(text.p, text.n, &v, &range) ? "long" : "string or decimal");
 	else if (f->type == AVRO_T_LONG)
-		say(out, "%s is beyond long (-9223372036854775808..9223372036854775807); "
-		    "string or decimal would take it", q);
+		say(out,
+		    "%s is beyond long (-9223372036854775808..9223372036854775807); "
+		    "string or decimal would take it",
+		    q);
 	else if (f->type == AVRO_T_FLOAT)
 		say(out, "%s is beyond float (at most 3.4028235e38)%s", q,
 		    reads_as_double(text) ? "; double would take it" : "");
@@ -183,8 +189,10 @@ static void bad_reason(const struct field *f, const char *q, struct span text, c
 	const char *name = type_name(f);
 	switch (f->logical) {
 	case LOGICAL_DATE:
-		say(out, impossible_date(text) ? "\"%s\" is no date: the calendar has no such day"
-					       : "\"%s\" is no date; write YYYY-MM-DD", q);
+		say(out,
+		    impossible_date(text) ? "\"%s\" is no date: the calendar has no such day"
+					  : "\"%s\" is no date; write YYYY-MM-DD",
+		    q);
 		return;
 	case LOGICAL_TIME_MILLIS:
 	case LOGICAL_TIME_MICROS:

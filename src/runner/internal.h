@@ -77,8 +77,8 @@ struct init_report {
 	struct rusage usage; /* of all that were waited for */
 };
 
-/* In a chroot "/" is no mount point, so our mounts could not be kept from the rest of the system: then no app gets mount
- * namespaces, and no user of its own where only a mount would let it reach its workspace. */
+/* In a chroot "/" is no mount point, so our mounts could not be kept from the rest of the system: then no app gets
+ * mount namespaces, and no user of its own where only a mount would let it reach its workspace. */
 bool mounts_can_be_private(void);
 
 struct init_args {

@@ -24,12 +24,16 @@ static const struct field one[] = {{"a", T_STRING, true}};
 static const struct field three[] = {{"a", T_STRING, true}, {"b", T_INT, false}, {"c", T_DOUBLE, true}};
 static const struct field two[] = {{"a", T_DOUBLE, false}, {"b", T_LONG, false}};
 static const struct field eight[] = {
-	{"a", T_STRING, false}, {"b", T_INT, true}, {"c", T_LONG, true}, {"d", T_DOUBLE, true}, {"e", T_DATE, true},
-	{"f", T_FLOAT, true}, {"g", AVRO_T_BYTES, LOGICAL_DECIMAL, STORE_TEXT, true, .precision = 9, .scale = 3},
-	{.name = "h", .type = AVRO_T_ENUM, .storage = STORE_TEXT, .nullable = true, .symbols = colours, .nsymbols = 2},
+    {"a", T_STRING, false},
+    {"b", T_INT, true},
+    {"c", T_LONG, true},
+    {"d", T_DOUBLE, true},
+    {"e", T_DATE, true},
+    {"f", T_FLOAT, true},
+    {"g", AVRO_T_BYTES, LOGICAL_DECIMAL, STORE_TEXT, true, .precision = 9, .scale = 3},
+    {.name = "h", .type = AVRO_T_ENUM, .storage = STORE_TEXT, .nullable = true, .symbols = colours, .nsymbols = 2},
 };
-static const struct schema schemas[] = {
-	{"t", "", one, 1}, {"t", "", two, 2}, {"t", "", three, 3}, {"t", "", eight, 8}};
+static const struct schema schemas[] = {{"t", "", one, 1}, {"t", "", two, 2}, {"t", "", three, 3}, {"t", "", eight, 8}};
 static const char *const headers[] = {"a\n", "b,a\n", "c,\"a\",x,B\n", "a,b,c,d,e,f,g,h\n"};
 
 struct setup {
@@ -98,7 +102,8 @@ static void read_all(const struct setup *u, struct csv_options opt, struct buf *
 			struct buf again;
 			buf_init(&again, 64u << 20);
 			put_batch(&again, u->plan.schema, b[~k & 1]);
-			check(again.n == last.n && (!last.n || memcmp(again.p, last.p, last.n) == 0), "a batch changed later");
+			check(again.n == last.n && (!last.n || memcmp(again.p, last.p, last.n) == 0),
+			      "a batch changed later");
 			buf_done(&again);
 		}
 		buf_clear(&last);
@@ -138,8 +143,10 @@ static void raw_agrees(const struct setup *u)
 		while (more) {
 			check(csv_next(r, b, &more, &e) == ERR_OK, e.msg);
 			for (uint32_t i = 0; i < b->nrow; i++) {
-				check(csv_raw_next(raw, &row, &rmore, &e) == ERR_OK && rmore, "csv_raw has fewer records");
-				check(span_eq(row.raw, (struct span){b->data + b->raw[i].off, b->raw[i].len}), "other records");
+				check(csv_raw_next(raw, &row, &rmore, &e) == ERR_OK && rmore,
+				      "csv_raw has fewer records");
+				check(span_eq(row.raw, (struct span){b->data + b->raw[i].off, b->raw[i].len}),
+				      "other records");
 			}
 		}
 		check(csv_raw_next(raw, &row, &rmore, &e) == ERR_OK && !rmore, "csv_raw has more records");
@@ -197,10 +204,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct schema *s = &schemas[data[1] & 3];
 	struct setup u = {.plan = {.schema = s, .key = key, .nkey = (data[1] >> 2 & 3) % (s->nfields + 1) % 3},
 			  .opt = {.max_row = rows[data[2] & 3], .max_cell = cells[data[2] >> 2 & 3], .batch_rows = 16}};
-	u.plan.dialect = (struct csv_dialect){
-		.separator = data[0] & 1 ? ';' : ',', .quote = (data[0] >> 1 & 3) == 1 ? '\'' : (data[0] >> 1 & 3) == 2 ? 0 : '"',
-		.escape = data[0] & 8 ? '\\' : 0, .header = data[0] & 16, .null_words = words,
-		.nnull_words = data[0] >> 5 & 3};
+	u.plan.dialect = (struct csv_dialect){.separator = data[0] & 1 ? ';' : ',',
+					      .quote = (data[0] >> 1 & 3) == 1	 ? '\''
+						       : (data[0] >> 1 & 3) == 2 ? 0
+										 : '"',
+					      .escape = data[0] & 8 ? '\\' : 0,
+					      .header = data[0] & 16,
+					      .null_words = words,
+					      .nnull_words = data[0] >> 5 & 3};
 	buf_init(&u.text, 1 << 20);
 	if (u.plan.dialect.header && data[0] & 128)
 		buf_str(&u.text, headers[data[1] & 3]);
@@ -208,7 +219,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct source *src;
 	if (source_open_span((struct span){u.text.p, u.text.n}, "x", NULL, &src, NULL) != ERR_OK) {
 		buf_done(&u.text);
-		return 0;   /* looks compressed and is not */
+		return 0; /* looks compressed and is not */
 	}
 	bool plain = !*source_encoding(src);
 	source_close(src);
@@ -221,7 +232,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	read_all(&u, (struct csv_options){.simd = SIMD_PORTABLE, .batch_rows = 4096}, &first);
 	for (enum simd_level l = SIMD_PORTABLE; l <= SIMD_AVX512; l++)
 		for (unsigned k = 0; k < 3; k++) {
-			static const struct csv_options o[] = {{.block = 64, .batch_rows = 3}, {.block = 200, .batch_rows = 1000},
+			static const struct csv_options o[] = {{.block = 64, .batch_rows = 3},
+							       {.block = 200, .batch_rows = 1000},
 							       {.block = 0, .batch_rows = 17}};
 			struct csv_options opt = o[k];
 			struct buf out;
@@ -229,8 +241,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			buf_init(&out, 64u << 20);
 			read_all(&u, opt, &out);
 			if (out.n != first.n || (out.n && memcmp(out.p, first.p, out.n) != 0)) {
-				fprintf(stderr, "fuzz_csv: %s, block %zu, batch %u:\n%s\n--- instead of\n%s\n", simd_level_name(l),
-					opt.block, opt.batch_rows, buf_cstr(&out), buf_cstr(&first));
+				fprintf(stderr, "fuzz_csv: %s, block %zu, batch %u:\n%s\n--- instead of\n%s\n",
+					simd_level_name(l), opt.block, opt.batch_rows, buf_cstr(&out),
+					buf_cstr(&first));
 				abort();
 			}
 			buf_done(&out);

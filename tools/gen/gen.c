@@ -78,10 +78,10 @@ static char *put_number(char *p, uint64_t v, int width)
 
 /* The 63 province codes of the sample's country. */
 static const char provinces[63][4] = {
-	"AGG", "BDG", "BDH", "BGG", "BKN", "BLU", "BNH", "BPC", "BRV", "BTE", "BTN", "CBG", "CMU", "CTO", "DBN", "DLK",
-	"DNG", "DNI", "DNO", "DTP", "GLI", "HBH", "HCM", "HDG", "HGG", "HKD", "HNI", "HNM", "HPG", "HTH", "HUE", "HYN",
-	"KGG", "KHA", "KTM", "LAN", "LCI", "LCU", "LDG", "LSN", "NAN", "NBH", "NDH", "NTN", "PTO", "PYN", "QBH", "QNH",
-	"QNI", "QNM", "QTI", "SLA", "STG", "TBH", "TGG", "THA", "TNH", "TNN", "TQG", "TVH", "VLG", "VPC", "YBI"};
+    "AGG", "BDG", "BDH", "BGG", "BKN", "BLU", "BNH", "BPC", "BRV", "BTE", "BTN", "CBG", "CMU", "CTO", "DBN", "DLK",
+    "DNG", "DNI", "DNO", "DTP", "GLI", "HBH", "HCM", "HDG", "HGG", "HKD", "HNI", "HNM", "HPG", "HTH", "HUE", "HYN",
+    "KGG", "KHA", "KTM", "LAN", "LCI", "LCU", "LDG", "LSN", "NAN", "NBH", "NDH", "NTN", "PTO", "PYN", "QBH", "QNH",
+    "QNI", "QNM", "QTI", "SLA", "STG", "TBH", "TGG", "THA", "TNH", "TNN", "TQG", "TVH", "VLG", "VPC", "YBI"};
 
 static const char header_a[] = "PROVINCECODE,DEVICEID,IFINDEX,FRAME,SLOT,PORT,ONUINDEX,ONUID,TIME,SPEEDIN,SPEEDOUT\n";
 
@@ -129,8 +129,8 @@ static char *put_speed(char *p, const struct settings *s, uint64_t i, uint64_t *
 }
 
 static const char header_b[] =
-	"marketplace,customer_id,review_id,product_id,product_parent,product_title,product_category,star_rating,"
-	"helpful_votes,total_votes,vine,verified_purchase,review_headline,review_body,review_date\n";
+    "marketplace,customer_id,review_id,product_id,product_parent,product_title,product_category,star_rating,"
+    "helpful_votes,total_votes,vine,verified_purchase,review_headline,review_body,review_date\n";
 
 /* Texts made once; records pick among them. */
 struct texts {
@@ -140,16 +140,18 @@ struct texts {
 static void make_text(char out[TEXT_MAX], uint64_t *rng, uint32_t words, uint32_t uncommon_percent)
 {
 	static const char *const common[] = {
-		"the", "of", "and", "a", "to", "in", "is", "you", "that", "it", "he", "was", "for", "on", "are", "as",
-		"with", "his", "they", "at", "be", "this", "have", "from", "or", "one", "had", "by", "but", "not",
-		"what", "all", "were", "we", "when", "your", "can", "said", "there", "use", "an", "each", "which",
-		"she", "do", "how", "their", "if", "will", "up", "other", "about", "out", "many", "then", "them",
-		"these", "so", "some", "her", "would", "make", "like", "him", "into", "time", "has", "look", "two",
-		"more", "write", "go", "see", "number", "no", "way", "could", "people", "my", "than", "first",
-		"water", "been", "call", "who", "oil"};
-	static const char *const uncommon[] = {"s\u1ea3n ph\u1ea9m t\u1ed1t", "tr\u00e8s bien", "gr\u00f6\u00dfer",
-					       "\u65e5\u672c\u8a9e", "\U0001f600", "\u03ba\u03b1\u03bb\u03cc"};
-	static const char *const joints[] = {" ", " ", " ",  " ",  " ",         " ", " ",
+	    "the",    "of",    "and",	"a",	 "to",	  "in",	   "is",    "you",    "that", "it",    "he",
+	    "was",    "for",   "on",	"are",	 "as",	  "with",  "his",   "they",   "at",   "be",    "this",
+	    "have",   "from",  "or",	"one",	 "had",	  "by",	   "but",   "not",    "what", "all",   "were",
+	    "we",     "when",  "your",	"can",	 "said",  "there", "use",   "an",     "each", "which", "she",
+	    "do",     "how",   "their", "if",	 "will",  "up",	   "other", "about",  "out",  "many",  "then",
+	    "them",   "these", "so",	"some",	 "her",	  "would", "make",  "like",   "him",  "into",  "time",
+	    "has",    "look",  "two",	"more",	 "write", "go",	   "see",   "number", "no",   "way",   "could",
+	    "people", "my",    "than",	"first", "water", "been",  "call",  "who",    "oil"};
+	static const char *const uncommon[] = {
+	    "s\u1ea3n ph\u1ea9m t\u1ed1t", "tr\u00e8s bien", "gr\u00f6\u00dfer",
+	    "\u65e5\u672c\u8a9e",	   "\U0001f600",     "\u03ba\u03b1\u03bb\u03cc"};
+	static const char *const joints[] = {" ", " ", " ", " ",  " ",	" ",	    " ",
 					     " ", " ", " ", ", ", ". ", " \"so\" ", "\n"};
 	char *p = out;
 	for (uint32_t i = 0; i < words; i++) {
@@ -216,7 +218,7 @@ static char *put_review(char *p, const struct settings *s, const struct texts *t
 {
 	uint64_t k = permute(i, s->keys, 36), luck = below(rng, 1000);
 	uint64_t random = next(rng);
-	uint32_t quotes = (uint32_t)(random & random >> 32);   /* a quarter of the bits set */
+	uint32_t quotes = (uint32_t)(random & random >> 32); /* a quarter of the bits set */
 	p = put_text(p, "US,");
 	p = put_number_cell(p, 10000000 + below(rng, 90000000), quotes & 1);
 	*p++ = 'R';
@@ -333,8 +335,8 @@ int main(int argc, char **argv)
 	const struct {
 		const char *name;
 		uint64_t *to;
-	} numbers[] = {{"--rows", &s.rows}, {"--seed", &s.seed}, {"--keys", &s.keys}, {"--nulls", &s.null_permille},
-		       {"--bad", &s.bad_permille}, {"--max-mb", &s.max_bytes}};
+	} numbers[] = {{"--rows", &s.rows},	      {"--seed", &s.seed},	  {"--keys", &s.keys},
+		       {"--nulls", &s.null_permille}, {"--bad", &s.bad_permille}, {"--max-mb", &s.max_bytes}};
 	for (int i = 2; i < argc; i += 2) {
 		bool good = strcmp(argv[i], "--out") == 0;
 		if (good)

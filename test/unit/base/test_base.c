@@ -1,4 +1,10 @@
 /* test_base.c: errors, arenas, buffers, JSON with places, problems, clock, files, queue. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -10,14 +16,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 static void test_err(void **state)
 {
@@ -75,7 +77,8 @@ static void test_json_places(void **state)
 	struct err e = {0};
 	struct json *root;
 	arena_init(&a, 1 << 20);
-	const char *text = "{\n  \"n\\u0061me\": \"v\\\"x\",\n  \"é\": [1, -2.50, 222277164261810113006, true, null, {}]\n}";
+	const char *text =
+	    "{\n  \"n\\u0061me\": \"v\\\"x\",\n  \"é\": [1, -2.50, 222277164261810113006, true, null, {}]\n}";
 	assert_int_equal(json_parse(span_str(text), &a, &root, &e), ERR_OK);
 	const struct json *v = json_get(root, "name");
 	assert_non_null(v);
@@ -131,7 +134,8 @@ static void test_json_write(void **state)
 	jsonw_int(&w, INT64_MIN);
 	jsonw_end(&w, ']');
 	jsonw_end(&w, '}');
-	assert_string_equal(buf_cstr(&b), "{\"a\\\"\":\"x\\ny\\u0001\xc3\xa9\xef\xbf\xbd\",\"list\":[0.1,null,-9223372036854775808]}");
+	assert_string_equal(
+	    buf_cstr(&b), "{\"a\\\"\":\"x\\ny\\u0001\xc3\xa9\xef\xbf\xbd\",\"list\":[0.1,null,-9223372036854775808]}");
 	buf_done(&b);
 }
 
@@ -149,9 +153,10 @@ static void test_problems(void **state)
 	problem_add(&p, PROBLEM_ERROR, root->child, "$.type", NULL, "one of int, long", "did you mean \"int\"?");
 	problem_add(&p, PROBLEM_ERROR, NULL, "$.name", NULL, "a text", "");
 	problems_print(&p, &out, false);
-	assert_string_equal(buf_cstr(&out),
-			    "doc.json:2:3: error: $.type: found \"integer\"; allowed: one of int, long; did you mean \"int\"?\n"
-			    "doc.json: error: $.name: missing; allowed: a text\n");
+	assert_string_equal(
+	    buf_cstr(&out),
+	    "doc.json:2:3: error: $.type: found \"integer\"; allowed: one of int, long; did you mean \"int\"?\n"
+	    "doc.json: error: $.name: missing; allowed: a text\n");
 	static const char *const names[] = {"schedule", "resources", "client"};
 	assert_string_equal(nearest_name("shedule", names, 3), "schedule");
 	assert_string_equal(nearest_name("cleint", names, 3), "client");
@@ -242,10 +247,10 @@ static void test_queue(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_err),	    cmocka_unit_test(test_arena),    cmocka_unit_test(test_buf),
-		cmocka_unit_test(test_json_places), cmocka_unit_test(test_json_errors), cmocka_unit_test(test_json_write),
-		cmocka_unit_test(test_problems),    cmocka_unit_test(test_clock),    cmocka_unit_test(test_files),
-		cmocka_unit_test(test_queue),
+	    cmocka_unit_test(test_err),		cmocka_unit_test(test_arena),	    cmocka_unit_test(test_buf),
+	    cmocka_unit_test(test_json_places), cmocka_unit_test(test_json_errors), cmocka_unit_test(test_json_write),
+	    cmocka_unit_test(test_problems),	cmocka_unit_test(test_clock),	    cmocka_unit_test(test_files),
+	    cmocka_unit_test(test_queue),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

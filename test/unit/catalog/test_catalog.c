@@ -191,8 +191,10 @@ static void test_list(void **state)
 	assert_int_equal(first, ids[0]);
 	assert_int_equal(listed(w, (struct catalog_file_filter){.tenant = "client_a", .before = ids[3]}, &first), 3);
 	assert_int_equal(first, ids[2]);
-	assert_int_equal(listed(w, (struct catalog_file_filter){.tenant = "client_a", .before = ids[3], .oldest_first = true},
-				&first), 2);
+	assert_int_equal(
+	    listed(w, (struct catalog_file_filter){.tenant = "client_a", .before = ids[3], .oldest_first = true},
+		   &first),
+	    2);
 	assert_int_equal(listed(w, (struct catalog_file_filter){.tenant = "client_a", .states = staged}, &first), 3);
 	assert_int_equal(listed(w, (struct catalog_file_filter){.states = staged, .oldest_first = true}, &first), 3);
 	assert_int_equal(first, ids[1]);
@@ -229,8 +231,12 @@ static enum file_state state_of(struct world *w, int64_t id)
 
 static int64_t start(struct world *w, const int64_t *files, size_t n)
 {
-	struct catalog_run r = {.tenant = "client_a", .app = "default", .trigger = "schedule", .scheduled_us = 60000000,
-				.records_in = -1, .records_out = -1};
+	struct catalog_run r = {.tenant = "client_a",
+				.app = "default",
+				.trigger = "schedule",
+				.scheduled_us = 60000000,
+				.records_in = -1,
+				.records_out = -1};
 	int64_t id;
 	OK(w, catalog_run_start(w->c, &r, files, n, &id, &w->e));
 	return id;
@@ -453,19 +459,19 @@ static void test_erasures_and_children(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_tenants, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_receive, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_move, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_run, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_run_without_output, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_skip_folds, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_output_identity, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_versions, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_delivery_upserts, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_jobs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_erasures_and_children, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_tenants, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_receive, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_move, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_list, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_run, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_run_without_output, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_skip_folds, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_output_identity, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_versions, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_delivery_upserts, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_jobs, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_erasures_and_children, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("catalog", tests, NULL, NULL);
 }

@@ -4,8 +4,8 @@
 #include "base/fd.h"
 #include "catalog/ledger.h"
 
-#include <setjmp.h>
 #include <fcntl.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -101,7 +101,7 @@ static void test_threads(void **state)
 	struct world *w = *state;
 	pthread_t t[THREADS];
 	struct worker k[THREADS];
-	setenv("MYSIMBDP_FAULT", "ledger.commit=delay:2@*", 1);   /* a disk that takes its time, wherever this runs */
+	setenv("MYSIMBDP_FAULT", "ledger.commit=delay:2@*", 1); /* a disk that takes its time, wherever this runs */
 	fault_setup();
 	int64_t t0 = clock_mono_ns();
 	for (unsigned i = 0; i < THREADS; i++) {
@@ -115,8 +115,8 @@ static void test_threads(void **state)
 	}
 	double s = (double)(clock_mono_ns() - t0) / 1e9;
 	unsigned calls = THREADS * CALLS * 2;
-	print_message("%u durable uploads by %d threads: %.0f/s, %llu commits for %u writes\n", THREADS * CALLS, THREADS,
-		      THREADS * CALLS / s, (unsigned long long)w->c->ledger->commits, calls);
+	print_message("%u durable uploads by %d threads: %.0f/s, %llu commits for %u writes\n", THREADS * CALLS,
+		      THREADS, THREADS * CALLS / s, (unsigned long long)w->c->ledger->commits, calls);
 	assert_true(w->c->ledger->commits < calls / 2);
 	struct catalog_counts n;
 	OK(w, catalog_counts(w->c, "t", &n, &w->e));
@@ -326,7 +326,7 @@ static void test_migration(void **state)
 	OK(w, db_exec(db, &w->e, "INSERT INTO t(a) VALUES(?1)", "d", 3));
 	db_close(db);
 	f.nsteps = 3;
-	assert_int_equal(db_open(path, &f, DB_READ, &db, &w->e), ERR_VERSION);   /* a reader changes nothing */
+	assert_int_equal(db_open(path, &f, DB_READ, &db, &w->e), ERR_VERSION); /* a reader changes nothing */
 	OK(w, db_open(path, &f, DB_WRITE, &db, &w->e));
 	OK(w, db_int_of(db, 0, &v, &w->e, "SELECT a * 10 + b FROM t", ""));
 	assert_int_equal(v, 35);
@@ -364,8 +364,11 @@ static void test_older_ledger(void **state)
 	OK(w, dir_make(dir, 0700, &w->e));
 	first.nsteps = 1;
 	OK(w, db_open(path, &first, DB_WRITE, &db, &w->e));
-	assert_int_equal(sqlite3_exec(db->h, "INSERT INTO output(run, tenant, name, source, size, sha256, state, created_us, "
-				      "updated_us) VALUES(0, '', 'x.csv', '', 5, 'abc', 0, 1, 1)", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db->h,
+				      "INSERT INTO output(run, tenant, name, source, size, sha256, state, created_us, "
+				      "updated_us) VALUES(0, '', 'x.csv', '', 5, 'abc', 0, 1, 1)",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
 	db_close(db);
 	OK(w, catalog_open_sqlite(dir, &c, &w->e));
 	OK(w, catalog_output_get(c, 1, &w->a, &o, &w->e));
@@ -383,8 +386,11 @@ static void test_newer_ledger(void **state)
 {
 	struct world *w = *state;
 	struct catalog *c;
-	assert_int_equal(sqlite3_exec(w->c->ledger->db->h, "PRAGMA user_version = 9; UPDATE meta SET value = '3.0.0' "
-				      "WHERE key = 'program'", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(w->c->ledger->db->h,
+				      "PRAGMA user_version = 9; UPDATE meta SET value = '3.0.0' "
+				      "WHERE key = 'program'",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
 	assert_int_equal(catalog_open_sqlite(w->dir, &c, &w->e), ERR_VERSION);
 	assert_non_null(strstr(w->e.msg, "format 9"));
 	assert_non_null(strstr(w->e.hint, "3.0.0"));
@@ -398,8 +404,8 @@ static void test_foreign_file(void **state)
 	snprintf(dir, sizeof dir, "%s/other", w->dir);
 	OK(w, dir_make(dir, 0700, &w->e));
 	snprintf(path, sizeof path, "%s/ledger.db", dir);
-	OK(w, file_write_atomic(path, "this is no database, but some text of somebody else, long enough to look at", 76, 0600,
-				&w->e));
+	OK(w, file_write_atomic(path, "this is no database, but some text of somebody else, long enough to look at", 76,
+				0600, &w->e));
 	assert_int_equal(catalog_open_sqlite(dir, &c, &w->e), ERR_CORRUPT);
 }
 
@@ -409,10 +415,14 @@ static void test_counts_are_fast(void **state)
 {
 	struct world *w = *state;
 	assert_int_equal(sqlite3_exec(w->c->ledger->db->h,
-		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) INSERT INTO file(tenant, "
-		"name, size, sha256, state, status, received_us, updated_us) SELECT 'client_' || (i % 3), 'f' || i || '.csv', "
-		"i, 'x', CASE WHEN i % 50 = 0 THEN 1 ELSE 5 END, 'all of its accepted records are in coredms', i, i FROM n",
-		NULL, NULL, NULL), SQLITE_OK);
+				      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < "
+				      "100000) INSERT INTO file(tenant, "
+				      "name, size, sha256, state, status, received_us, updated_us) SELECT 'client_' || "
+				      "(i % 3), 'f' || i || '.csv', "
+				      "i, 'x', CASE WHEN i % 50 = 0 THEN 1 ELSE 5 END, 'all of its accepted records "
+				      "are in coredms', i, i FROM n",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
 	struct catalog_counts n;
 	int64_t t0 = clock_mono_ns();
 	OK(w, catalog_counts(w->c, "client_1", &n, &w->e));
@@ -425,30 +435,32 @@ static void test_counts_are_fast(void **state)
 	struct catalog_file *f;
 	size_t nf;
 	t0 = clock_mono_ns();
-	OK(w, catalog_files(w->c, &(struct catalog_file_filter){.tenant = "client_2", .states = 1u << FILE_STAGED,
-								.oldest_first = true, .limit = 100}, &w->a, &f, &nf, &w->e));
+	OK(w, catalog_files(w->c,
+			    &(struct catalog_file_filter){
+				.tenant = "client_2", .states = 1u << FILE_STAGED, .oldest_first = true, .limit = 100},
+			    &w->a, &f, &nf, &w->e));
 	double list_ms = (double)(clock_mono_ns() - t0) / 1e6;
 	assert_int_equal(nf, 100);
-	print_message("100,000 files: counts of a tenant %.1f ms, of all %.1f ms, 100 staged ones %.2f ms\n", one_ms, all_ms,
-		      list_ms);
+	print_message("100,000 files: counts of a tenant %.1f ms, of all %.1f ms, 100 staged ones %.2f ms\n", one_ms,
+		      all_ms, list_ms);
 	assert_true(all_ms < 500 && list_ms < 100);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_same_upload, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_kill_at_commit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_no_space, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_sync, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_migration, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_older_ledger, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_newer_ledger, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_foreign_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_counts_are_fast, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),   /* last: it leaves a fault armed */
+	    cmocka_unit_test_setup_teardown(test_same_upload, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_kill_at_commit, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_no_space, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_full, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_sync, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_migration, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_older_ledger, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_newer_ledger, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_foreign_file, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_counts_are_fast, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_threads, setup, teardown), /* last: it leaves a fault armed */
 	};
 	return cmocka_run_group_tests_name("durable", tests, NULL, NULL);
 }

@@ -20,8 +20,8 @@
 
 struct world {
 	char dir[64], socket[100];
-	struct catalog *c;           /* the control plane's */
-	struct catalog *r;           /* a worker's */
+	struct catalog *c; /* the control plane's */
+	struct catalog *r; /* a worker's */
 	int64_t epoch;
 	struct arena a;
 	struct err e;
@@ -272,18 +272,19 @@ static void test_bad_questions(void **state)
 	expect(w, "/internal/output_get", "{\"tenant\": \"client_a\", \"id\": \"x\"}", ERR_NOT_FOUND);
 	expect(w, "/internal/drop", "{\"tenant\": \"client_a\"}", ERR_NOT_FOUND);
 	expect(w, "/internal/output_done", "{\"tenant\": \"client_a\", \"epoch\": 1, \"id\": 1}", ERR_INVALID);
-	expect(w, "/internal/delivery", "{\"tenant\": \"client_a\", \"epoch\": 1, \"from\": 5, \"to\": 1}", ERR_INVALID);
+	expect(w, "/internal/delivery", "{\"tenant\": \"client_a\", \"epoch\": 1, \"from\": 5, \"to\": 1}",
+	       ERR_INVALID);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_calls, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_jobs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_only_its_own, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_fenced, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_away, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bad_questions, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_calls, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_jobs, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_only_its_own, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_fenced, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_away, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_bad_questions, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("remote", tests, NULL, NULL);
 }

@@ -1,12 +1,14 @@
 /* test_cli.c: options of a verb, and what tables and readable numbers look like. */
-#include "cli/term.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stddef.h>
 
 #include <cmocka.h>
+
+#include "cli/term.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 static enum err_code nothing(const struct cli *cli, struct err *e)
 {
@@ -113,10 +115,10 @@ static void test_readable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_options),
-		cmocka_unit_test(test_wrong_options),
-		cmocka_unit_test(test_table),
-		cmocka_unit_test(test_readable),
+	    cmocka_unit_test(test_options),
+	    cmocka_unit_test(test_wrong_options),
+	    cmocka_unit_test(test_table),
+	    cmocka_unit_test(test_readable),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,14 @@
 /* case.c: see case.h. */
-#include "case.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "case.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 static void field_type(struct csv_case *c, struct field *f, char *type)
 {
@@ -17,15 +20,26 @@ static void field_type(struct csv_case *c, struct field *f, char *type)
 	char *args = strchr(type, '(');
 	if (args)
 		*args++ = 0;
-	static const struct { const char *word; enum avro_type t; enum avro_logical l; enum storage s; } types[] = {
-		{"string", AVRO_T_STRING, LOGICAL_NONE, STORE_TEXT}, {"int", AVRO_T_INT, LOGICAL_NONE, STORE_I64},
-		{"long", AVRO_T_LONG, LOGICAL_NONE, STORE_I64}, {"double", AVRO_T_DOUBLE, LOGICAL_NONE, STORE_F64},
-		{"float", AVRO_T_FLOAT, LOGICAL_NONE, STORE_F64}, {"boolean", AVRO_T_BOOLEAN, LOGICAL_NONE, STORE_I64},
-		{"bytes", AVRO_T_BYTES, LOGICAL_NONE, STORE_BYTES}, {"fixed", AVRO_T_FIXED, LOGICAL_NONE, STORE_BYTES},
-		{"enum", AVRO_T_ENUM, LOGICAL_NONE, STORE_TEXT}, {"date", AVRO_T_STRING, LOGICAL_DATE, STORE_I64},
-		{"time", AVRO_T_INT, LOGICAL_TIME_MILLIS, STORE_I64},
-		{"timestamp", AVRO_T_LONG, LOGICAL_TIMESTAMP_MILLIS, STORE_I64},
-		{"decimal", AVRO_T_BYTES, LOGICAL_DECIMAL, STORE_TEXT}, {"uuid", AVRO_T_STRING, LOGICAL_UUID, STORE_TEXT},
+	static const struct {
+		const char *word;
+		enum avro_type t;
+		enum avro_logical l;
+		enum storage s;
+	} types[] = {
+	    {"string", AVRO_T_STRING, LOGICAL_NONE, STORE_TEXT},
+	    {"int", AVRO_T_INT, LOGICAL_NONE, STORE_I64},
+	    {"long", AVRO_T_LONG, LOGICAL_NONE, STORE_I64},
+	    {"double", AVRO_T_DOUBLE, LOGICAL_NONE, STORE_F64},
+	    {"float", AVRO_T_FLOAT, LOGICAL_NONE, STORE_F64},
+	    {"boolean", AVRO_T_BOOLEAN, LOGICAL_NONE, STORE_I64},
+	    {"bytes", AVRO_T_BYTES, LOGICAL_NONE, STORE_BYTES},
+	    {"fixed", AVRO_T_FIXED, LOGICAL_NONE, STORE_BYTES},
+	    {"enum", AVRO_T_ENUM, LOGICAL_NONE, STORE_TEXT},
+	    {"date", AVRO_T_STRING, LOGICAL_DATE, STORE_I64},
+	    {"time", AVRO_T_INT, LOGICAL_TIME_MILLIS, STORE_I64},
+	    {"timestamp", AVRO_T_LONG, LOGICAL_TIMESTAMP_MILLIS, STORE_I64},
+	    {"decimal", AVRO_T_BYTES, LOGICAL_DECIMAL, STORE_TEXT},
+	    {"uuid", AVRO_T_STRING, LOGICAL_UUID, STORE_TEXT},
 	};
 	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
 		if (strcmp(types[i].word, type) != 0)
@@ -162,8 +176,9 @@ static void put_record(const struct csv_case *c, const struct batch *b, uint32_t
 
 static void put_defect(const struct csv_case *c, const struct batch *b, const struct defect *d, struct buf *out)
 {
-	buf_printf(out, "  %s/%s %s %llu:%u %s\n", d->stage, d->rule, d->field < 0 ? "-" : c->schema.fields[d->field].name,
-		   (unsigned long long)d->line, d->column, d->reason);
+	buf_printf(out, "  %s/%s %s %llu:%u %s\n", d->stage, d->rule,
+		   d->field < 0 ? "-" : c->schema.fields[d->field].name, (unsigned long long)d->line, d->column,
+		   d->reason);
 	/* offset and raw lead back to the text as it is in the file */
 	if (!c->charset) {
 		size_t bom = c->input.n >= 3 && memcmp(c->input.p, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;

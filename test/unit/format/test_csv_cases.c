@@ -7,14 +7,17 @@
  *   ---
  *   expected output
  */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
 #include "case.h"
 
 #include <dirent.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 #ifndef CASES_DIR
 #error "CASES_DIR"
@@ -53,10 +56,12 @@ static void run_case(const struct csv_case *c, const char *file)
 			for (size_t k = 0; k < 3; k++) {
 				struct buf out;
 				buf_init(&out, 16 << 20);
-				case_run(c, (struct csv_options){.simd = l, .block = blocks[i], .batch_rows = rows[k]}, &out);
+				case_run(c, (struct csv_options){.simd = l, .block = blocks[i], .batch_rows = rows[k]},
+					 &out);
 				if (strcmp(buf_cstr(&out), buf_cstr((struct buf *)&c->expect)) != 0)
-					fail_msg("%s, \"%s\", %s, block %zu, batch %u:\n--- got\n%s--- wanted\n%s", file, c->name,
-						 simd_level_name(l), blocks[i], rows[k], buf_cstr(&out), c->expect.p ? c->expect.p : "");
+					fail_msg("%s, \"%s\", %s, block %zu, batch %u:\n--- got\n%s--- wanted\n%s",
+						 file, c->name, simd_level_name(l), blocks[i], rows[k], buf_cstr(&out),
+						 c->expect.p ? c->expect.p : "");
 				buf_done(&out);
 			}
 	ran++;

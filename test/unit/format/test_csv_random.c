@@ -5,11 +5,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -24,15 +26,52 @@ static uint32_t next(uint32_t n)
 }
 
 static const char *const cells[] = {
-	"", "1", "-7", "12345678", "123456789", "2147483647", "2147483648", "1234567890123456", "12345678901234567",
-	"9223372036854775807", "9223372036854775808", "1.5", "-0.25", "123456.789012", "1e5", "0.1000000000000000055",
-	"2015-08-31", "2016-02-30", "x", "some text", "größe", "日本語 😀", "\"\"", "\"q\"", "\"a,b\"", "\"a\nb\"", "\"a\"\"b\"",
-	"\"\"\"\"", "NA", "\\N", "0", "+5", "RED", "true", "12\" long", "-", ".", "\"7\"", "\"2015-08-31\"", "'q;r'",
-	"a rather long text that goes over one word of sixty-four bytes and then some more of it", "\"\r\n\"",
+    "",
+    "1",
+    "-7",
+    "12345678",
+    "123456789",
+    "2147483647",
+    "2147483648",
+    "1234567890123456",
+    "12345678901234567",
+    "9223372036854775807",
+    "9223372036854775808",
+    "1.5",
+    "-0.25",
+    "123456.789012",
+    "1e5",
+    "0.1000000000000000055",
+    "2015-08-31",
+    "2016-02-30",
+    "x",
+    "some text",
+    "größe",
+    "日本語 😀",
+    "\"\"",
+    "\"q\"",
+    "\"a,b\"",
+    "\"a\nb\"",
+    "\"a\"\"b\"",
+    "\"\"\"\"",
+    "NA",
+    "\\N",
+    "0",
+    "+5",
+    "RED",
+    "true",
+    "12\" long",
+    "-",
+    ".",
+    "\"7\"",
+    "\"2015-08-31\"",
+    "'q;r'",
+    "a rather long text that goes over one word of sixty-four bytes and then some more of it",
+    "\"\r\n\"",
 };
 static const char *const odd[] = {
-	"\"", "\"x", "x\"y", "\"a\"b", "\xff", "\xe6\x97", "\\\"", "\r", "\n", "\n\n", "'", "\\", "\"\"\"", ",", ";", "\xed\xa0\x80",
-	"\xf0\x9f\x98", "not a value",
+    "\"",   "\"x", "x\"y", "\"a\"b", "\xff", "\xe6\x97", "\\\"",	 "\r",		 "\n",
+    "\n\n", "'",   "\\",   "\"\"\"", ",",    ";",	 "\xed\xa0\x80", "\xf0\x9f\x98", "not a value",
 };
 
 #define PICK(list) list[next(sizeof list / sizeof *list)]

@@ -2,16 +2,19 @@
  * test_csv_reader.c: what case files cannot say: long records and memory, records given one by one, raw rows, levels,
  * places asked for by others, a file that is all defects, an unlucky file in bounded time.
  */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
 #include "base/buf.h"
 #include "base/clock.h"
 #include "format/csv.h"
 #include "format/csv_raw.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 static const struct field fields[] = {{"a", AVRO_T_STRING, LOGICAL_NONE, STORE_TEXT},
 				      {"b", AVRO_T_INT, LOGICAL_NONE, STORE_I64, true}};
@@ -47,7 +50,7 @@ static void close_csv(struct open_csv *o)
 {
 	csv_close(o->r);
 	source_close(o->src);
-	batch_free(o->b);   /* a batch may outlive the reader */
+	batch_free(o->b); /* a batch may outlive the reader */
 }
 
 static void header_line_as_read(void **state)
@@ -72,8 +75,8 @@ static void records_one_by_one(void **state)
 	struct err e;
 	struct batch *b = batch_new(&schema, 16);
 	assert_int_equal(csv_open_records("b,\"a\"", &plan, NULL, &r, &e), ERR_OK);
-	static const struct span raw[] = {
-		{"7,x", 3}, {"oops,\"y\ny\"", 10}, {"", 0}, {"8,\"open", 7}, {"9,z\n10,w", 8}, {"11,\"q\"\"q\"", 9}};
+	static const struct span raw[] = {{"7,x", 3},	   {"oops,\"y\ny\"", 10}, {"", 0},
+					  {"8,\"open", 7}, {"9,z\n10,w", 8},	  {"11,\"q\"\"q\"", 9}};
 	assert_int_equal(csv_records(r, raw, 6, b, &e), ERR_OK);
 	assert_int_equal(b->nrow, 6);
 	assert_int_equal(b->nbad, 4);
@@ -104,10 +107,16 @@ static void raw_rows(void **state)
 	bool more;
 	assert_int_equal(source_open_span(SPAN_LIT(text), "text", NULL, &src, &e), ERR_OK);
 	assert_int_equal(csv_raw_open(src, &d, &(struct csv_options){.block = 64}, &raw, &e), ERR_OK);
-	static const struct { const char *first; bool quoted; uint32_t n; uint64_t line; const char *rule, *whole; } want[] = {
-		{"a", false, 2, 1, NULL, "a,b\r\n"}, {"x\"y", true, 2, 3, NULL, "\"x\"\"y\",\n"},
-		{"z\n", true, 3, 4, NULL, "\"z\n\",1,2\n"}, {"q\"r", false, 2, 6, RULE_BAD_QUOTE, "q\"r,\"bad\"s\n"},
-		{"last", false, 2, 7, NULL, "last,\"9\""},
+	static const struct {
+		const char *first;
+		bool quoted;
+		uint32_t n;
+		uint64_t line;
+		const char *rule, *whole;
+	} want[] = {
+	    {"a", false, 2, 1, NULL, "a,b\r\n"},	{"x\"y", true, 2, 3, NULL, "\"x\"\"y\",\n"},
+	    {"z\n", true, 3, 4, NULL, "\"z\n\",1,2\n"}, {"q\"r", false, 2, 6, RULE_BAD_QUOTE, "q\"r,\"bad\"s\n"},
+	    {"last", false, 2, 7, NULL, "last,\"9\""},
 	};
 	for (size_t i = 0; i < 5; i++) {
 		assert_int_equal(csv_raw_next(raw, &row, &more, &e), ERR_OK);
@@ -138,8 +147,11 @@ static void places_for_others(void **state)
 		assert_int_equal(batch_defect(o.b, i, &d, &e), ERR_OK);
 	d.field = 1;
 	assert_int_equal(batch_defect(o.b, 0, &d, &e), ERR_OK);
-	static const struct { uint64_t line; uint32_t col; const char *cell; } want[] = {
-		{2, 3, "x"}, {3, 3, "\xc3\xa9\"\"\n,y"}, {6, 3, "z"}, {2, 1, "1"}};
+	static const struct {
+		uint64_t line;
+		uint32_t col;
+		const char *cell;
+	} want[] = {{2, 3, "x"}, {3, 3, "\xc3\xa9\"\"\n,y"}, {6, 3, "z"}, {2, 1, "1"}};
 	for (uint32_t i = 0; i < 4; i++) {
 		assert_int_equal(o.b->defect[i].line, want[i].line);
 		assert_int_equal(o.b->defect[i].column, want[i].col);
@@ -286,10 +298,11 @@ static void every_day(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(header_line_as_read), cmocka_unit_test(levels_fall_back), cmocka_unit_test(records_one_by_one),
-		cmocka_unit_test(raw_rows), cmocka_unit_test(places_for_others), cmocka_unit_test(long_records),
-		cmocka_unit_test(nothing_but_defects), cmocka_unit_test(unlucky_files_end), cmocka_unit_test(hostile_headers),
-		cmocka_unit_test(every_day),
+	    cmocka_unit_test(header_line_as_read), cmocka_unit_test(levels_fall_back),
+	    cmocka_unit_test(records_one_by_one),  cmocka_unit_test(raw_rows),
+	    cmocka_unit_test(places_for_others),   cmocka_unit_test(long_records),
+	    cmocka_unit_test(nothing_but_defects), cmocka_unit_test(unlucky_files_end),
+	    cmocka_unit_test(hostile_headers),	   cmocka_unit_test(every_day),
 	};
 	return cmocka_run_group_tests_name("csv reader", tests, NULL, NULL);
 }

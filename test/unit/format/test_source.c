@@ -1,15 +1,18 @@
 /* test_source.c: plain, gzip and zstd bytes, cut and damaged ones, limits, charsets, whatever the size of the reads. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
 #include "base/buf.h"
 #include "format/source.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
-#include <cmocka.h>
 
 static struct buf text_of(size_t n)
 {
@@ -112,7 +115,9 @@ static void plain_bytes(void **state)
 	expect((struct span){NULL, 0}, NULL, (struct span){NULL, 0});
 	expect(SPAN_LIT("a"), NULL, SPAN_LIT("a"));
 	expect(SPAN_LIT("\xef\xbb\xbf"), NULL, SPAN_LIT(""));
-	expect(SPAN_LIT("\xef\xbb\xbf" "ab"), NULL, SPAN_LIT("ab"));
+	expect(SPAN_LIT("\xef\xbb\xbf"
+			"ab"),
+	       NULL, SPAN_LIT("ab"));
 	expect(SPAN_LIT("\xef\xbb"), NULL, SPAN_LIT("\xef\xbb"));
 	expect_error(SPAN(t), &(struct source_options){.max_bytes = 100000}, ERR_TOO_BIG, "more than 100000 bytes");
 	buf_done(&t);
@@ -132,7 +137,7 @@ static void gzip_members(void **state)
 	cut.n = z.n - 1;
 	expect_error(cut, NULL, ERR_CORRUPT, "ends in the middle");
 	size_t n = z.n;
-	buf_add(&z, "\0\0\0\0", 4);   /* padding */
+	buf_add(&z, "\0\0\0\0", 4); /* padding */
 	expect(SPAN(z), NULL, SPAN(t));
 	z.n = n;
 	buf_str(&z, "tail");
@@ -152,7 +157,7 @@ static void zstd_frames(void **state)
 	buf_init(&z, 64 << 20);
 	add_zstd(&z, (struct span){t.p, 200000}, 0);
 	size_t first = z.n;
-	buf_add(&z, "\x50\x2a\x4d\x18\x03\0\0\0abc", 11);   /* a skippable frame */
+	buf_add(&z, "\x50\x2a\x4d\x18\x03\0\0\0abc", 11); /* a skippable frame */
 	add_zstd(&z, (struct span){t.p + 200000, 300000}, 0);
 	expect(SPAN(z), NULL, SPAN(t));
 	struct span cut = {z.p, first - 1};
@@ -187,19 +192,33 @@ static void bombs_end_at_the_limit(void **state)
 static void charsets(void **state)
 {
 	struct source_options o = {.charset = "ISO-8859-1"};
-	expect(SPAN_LIT("gr\xf6\xdf" "e\n"), &o, SPAN_LIT("gr\xc3\xb6\xc3\x9f" "e\n"));
+	expect(SPAN_LIT("gr\xf6\xdf"
+			"e\n"),
+	       &o,
+	       SPAN_LIT("gr\xc3\xb6\xc3\x9f"
+			"e\n"));
 	o.charset = "windows-1252";
 	expect(SPAN_LIT("\x80\x81z"), &o, SPAN_LIT("\xe2\x82\xac\xffz"));
 	o.charset = "UTF-16";
-	expect(SPAN_LIT("\xff\xfe" "a\0\n\0"), &o, SPAN_LIT("a\n"));
+	expect(SPAN_LIT("\xff\xfe"
+			"a\0\n\0"),
+	       &o, SPAN_LIT("a\n"));
 	expect(SPAN_LIT("\xfe\xff\0a\0\n"), &o, SPAN_LIT("a\n"));
-	expect(SPAN_LIT("\xff\xfe" "a\0b"), &o, SPAN_LIT("a\xff"));
+	expect(SPAN_LIT("\xff\xfe"
+			"a\0b"),
+	       &o, SPAN_LIT("a\xff"));
 	o.charset = "UTF-16LE";
-	expect(SPAN_LIT("\xff\xfe" "a\0\0\xd8" "b\0"), &o, SPAN_LIT("a\xff" "b"));
+	expect(SPAN_LIT("\xff\xfe"
+			"a\0\0\xd8"
+			"b\0"),
+	       &o,
+	       SPAN_LIT("a\xff"
+			"b"));
 	o.charset = "utf8";
 	expect(SPAN_LIT("\xff"), &o, SPAN_LIT("\xff"));
 	assert_true(source_charset_known(NULL) && source_charset_known("UTF-8") && source_charset_known("latin1"));
-	assert_false(source_charset_known("klingon") || source_charset_known("UTF-16//IGNORE") || source_charset_known("//"));
+	assert_false(source_charset_known("klingon") || source_charset_known("UTF-16//IGNORE") ||
+		     source_charset_known("//"));
 	/* gzip and a charset together, longer than any buffer */
 	struct buf t = text_of(300000), wide, z;
 	buf_init(&wide, 64 << 20);
@@ -245,8 +264,9 @@ static void files_and_pipes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(plain_bytes), cmocka_unit_test(gzip_members), cmocka_unit_test(zstd_frames),
-		cmocka_unit_test(bombs_end_at_the_limit), cmocka_unit_test(charsets), cmocka_unit_test(files_and_pipes),
+	    cmocka_unit_test(plain_bytes), cmocka_unit_test(gzip_members),
+	    cmocka_unit_test(zstd_frames), cmocka_unit_test(bombs_end_at_the_limit),
+	    cmocka_unit_test(charsets),	   cmocka_unit_test(files_and_pipes),
 	};
 	return cmocka_run_group_tests_name("source", tests, NULL, NULL);
 }

@@ -17,26 +17,25 @@
 
 #include <cmocka.h>
 
-static const char config[] =
-	"{\n"
-	"  \"name\": \"speed-tracking-data\",\n"
-	"  \"file_type\": \"csv\",\n"
-	"  \"key_space\": \"mysimbdp_coredms\",\n"
-	"  \"csv.first.row.as.header\": \"true\",\n"
-	"  \"schema\": {\n"
-	"    \"type\": \"record\",\n"
-	"    \"name\": \"analytics\", \n"
-	"    \"fields\": [\n"
-	"      { \"name\": \"PROVINCECODE\", \"type\": \"string\" },\n"
-	"      { \"name\": \"IFINDEX\", \"type\": \"int\" },\n"
-	"      { \"name\": \"ONUID\", \"type\": \"int\" },\n"
-	"      { \"name\": \"DAY\", \"type\": \"string\", \"logicalType\": \"date\" },\n"
-	"      { \"name\": \"SPEEDIN\",   \"type\":\"double\" },\n"
-	"      {\"logicalType\": \"date\", \"name\": \"UNTIL\", \"type\": \"string\"}\n"
-	"    ]\n"
-	"  },\n"
-	"  \"primary_key\": [\"PROVINCECODE\", \"ONUID\"]\n"
-	"}\n";
+static const char config[] = "{\n"
+			     "  \"name\": \"speed-tracking-data\",\n"
+			     "  \"file_type\": \"csv\",\n"
+			     "  \"key_space\": \"mysimbdp_coredms\",\n"
+			     "  \"csv.first.row.as.header\": \"true\",\n"
+			     "  \"schema\": {\n"
+			     "    \"type\": \"record\",\n"
+			     "    \"name\": \"analytics\", \n"
+			     "    \"fields\": [\n"
+			     "      { \"name\": \"PROVINCECODE\", \"type\": \"string\" },\n"
+			     "      { \"name\": \"IFINDEX\", \"type\": \"int\" },\n"
+			     "      { \"name\": \"ONUID\", \"type\": \"int\" },\n"
+			     "      { \"name\": \"DAY\", \"type\": \"string\", \"logicalType\": \"date\" },\n"
+			     "      { \"name\": \"SPEEDIN\",   \"type\":\"double\" },\n"
+			     "      {\"logicalType\": \"date\", \"name\": \"UNTIL\", \"type\": \"string\"}\n"
+			     "    ]\n"
+			     "  },\n"
+			     "  \"primary_key\": [\"PROVINCECODE\", \"ONUID\"]\n"
+			     "}\n";
 static const char head[] = "PROVINCECODE,IFINDEX,ONUID,DAY,SPEEDIN,UNTIL\n";
 
 struct world {
@@ -213,10 +212,11 @@ static const char *query(struct world *w, const char *sql)
 static void test_client_a(void **state)
 {
 	struct world *w = *state;
-	ingest(w, "a.csv", head, "HKD,6828878457269,222277164261810113006,2019-08-01,541783,2019-08-02\n"
-				 "HKD,268501248,10113007,2019-08-01,120934,2019-08-02\n"
-				 "HKD,268501504,10113008,2019-08-01,,2019-08-02\n"
-				 "HKD,268501505,10113009,2019-08-01,77,2019-08-02\n");
+	ingest(w, "a.csv", head,
+	       "HKD,6828878457269,222277164261810113006,2019-08-01,541783,2019-08-02\n"
+	       "HKD,268501248,10113007,2019-08-01,120934,2019-08-02\n"
+	       "HKD,268501504,10113008,2019-08-01,,2019-08-02\n"
+	       "HKD,268501505,10113009,2019-08-01,77,2019-08-02\n");
 	struct proposal p = propose(w);
 	assert_int_equal(p.nchanges, 3);
 	assert_string_equal(p.changes[0].field, "IFINDEX");
@@ -234,7 +234,8 @@ static void test_client_a(void **state)
 	struct buf want;
 	buf_init(&want, 1 << 16);
 	const char *at = config, *cut;
-	static const char *const was[] = {"IFINDEX\", \"type\": \"int\"", "ONUID\", \"type\": \"int\"", "\"type\":\"double\""};
+	static const char *const was[] = {"IFINDEX\", \"type\": \"int\"", "ONUID\", \"type\": \"int\"",
+					  "\"type\":\"double\""};
 	static const char *const is[] = {"IFINDEX\", \"type\": \"long\"", "ONUID\", \"type\": \"string\"",
 					 "\"type\":[\"null\", \"double\"]"};
 	for (int i = 0; i < 3; i++) {
@@ -264,8 +265,9 @@ static void test_nothing_helps(void **state)
 static void test_logical_types(void **state)
 {
 	struct world *w = *state;
-	ingest(w, "a.csv", head, "HKD,1.5,1,01/08/2019,1,\n"
-				 "HKD,3,2,2019-08-01,abc,2019-08-02\n");
+	ingest(w, "a.csv", head,
+	       "HKD,1.5,1,01/08/2019,1,\n"
+	       "HKD,3,2,2019-08-01,abc,2019-08-02\n");
 	struct proposal p = propose(w);
 	assert_non_null(p.data_file);
 	assert_int_equal(p.helped, 2);
@@ -284,10 +286,12 @@ static void test_logical_types(void **state)
 static void test_big_numbers(void **state)
 {
 	struct world *w = *state;
-	ingest(w, "a.csv", head, "HKD,99999999999999999999,1,2019-08-01,1e400,2019-08-02\n"
-				 "HKD,-7000000000,2,2019-08-01,1,2019-08-02\n");
+	ingest(w, "a.csv", head,
+	       "HKD,99999999999999999999,1,2019-08-01,1e400,2019-08-02\n"
+	       "HKD,-7000000000,2,2019-08-01,1,2019-08-02\n");
 	struct proposal p = propose(w);
-	assert_non_null(strstr(p.data_file, "\"IFINDEX\", \"type\": {\"type\": \"bytes\", \"logicalType\": \"decimal\""));
+	assert_non_null(
+	    strstr(p.data_file, "\"IFINDEX\", \"type\": {\"type\": \"bytes\", \"logicalType\": \"decimal\""));
 	assert_string_equal(p.changes[0].because, "99999999999999999999 fits no long");
 	assert_int_equal(p.changes[0].records, 2);
 	assert_string_equal(p.changes[1].to, "string");
@@ -311,7 +315,8 @@ static void test_column_order_of_each_file(void **state)
 static void test_edit(void **state)
 {
 	struct world *w = *state;
-	static const char text[] = "\xef\xbb\xbf{\"\xc3\xa9\": {\"a\": \"x\\\"]\", \"b\" : [1, {\"c\": 2}] , \"d\":true},\n \"e\":-1.5}";
+	static const char text[] =
+	    "\xef\xbb\xbf{\"\xc3\xa9\": {\"a\": \"x\\\"]\", \"b\" : [1, {\"c\": 2}] , \"d\":true},\n \"e\":-1.5}";
 	struct json *root;
 	struct edits ed = {.text = span_str(text), .arena = &w->a};
 	OK(w, json_parse(ed.text, &w->a, &root, &w->e));
@@ -395,15 +400,16 @@ static void test_newer_rows_stay(void **state)
 static void test_replay_kill(void **state)
 {
 	struct world *w = *state;
-	static const char *const faults[] = {"replay.delivered=kill", "quarantine.commit=kill", "replay.marked=kill",
-					     "ledger.commit=kill", "sink.commit.before=kill", "sink.commit.after=kill"};
+	static const char *const faults[] = {"replay.delivered=kill",	"quarantine.commit=kill",
+					     "replay.marked=kill",	"ledger.commit=kill",
+					     "sink.commit.before=kill", "sink.commit.after=kill"};
 	int64_t id = ingest(w, "a.csv", head, two_bad);
 	adopt(w, propose(w).data_file);
 	close_all(w);
 	for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
 		char cmd[1024];
-		snprintf(cmd, sizeof cmd, "rm -rf %s/copy && mkdir %s/copy && cp -r %s %s %s %s/copy", w->dir, w->dir, w->sub[0],
-			 w->sub[1], w->sub[2], w->dir);
+		snprintf(cmd, sizeof cmd, "rm -rf %s/copy && mkdir %s/copy && cp -r %s %s %s %s/copy", w->dir, w->dir,
+			 w->sub[0], w->sub[1], w->sub[2], w->dir);
 		assert_int_equal(system(cmd), 0);
 		pid_t pid = fork();
 		if (pid == 0) {
@@ -423,10 +429,12 @@ static void test_replay_kill(void **state)
 		assert_int_equal(o.delivered, 4);
 		assert_int_equal(o.accepted, 4);
 		assert_int_equal(o.rejected, 1);
-		assert_string_equal(query(w, "SELECT ONUID, IFINDEX, _mysimbdp_row FROM analytics ORDER BY _mysimbdp_row"),
-				    "1 1 1 2 6828878457269 2 3 6828878457270 4 ");
+		assert_string_equal(
+		    query(w, "SELECT ONUID, IFINDEX, _mysimbdp_row FROM analytics ORDER BY _mysimbdp_row"),
+		    "1 1 1 2 6828878457269 2 3 6828878457270 4 ");
 		close_all(w);
-		snprintf(cmd, sizeof cmd, "cd %s && rm -rf ledger quarantine coredms && mv copy/* . && rmdir copy", w->dir);
+		snprintf(cmd, sizeof cmd, "cd %s && rm -rf ledger quarantine coredms && mv copy/* . && rmdir copy",
+			 w->dir);
 		assert_int_equal(system(cmd), 0);
 	}
 	open_all(w);
@@ -451,9 +459,10 @@ static void test_rule_change(void **state)
 	struct world *w = *state;
 	data_file_done(w->df);
 	use(w, config, "{\"rules\": [{\"rule\": \"range\", \"column\": \"SPEEDIN\", \"max\": 2}]}");
-	int64_t id = ingest(w, "a.csv", head, "HKD,1,1,2019-08-01,1,2019-08-02\n"
-					      "HKD,2,2,2019-08-01,3,2019-08-02\n"
-					      "HKD,3,3,2019-08-01,9,2019-08-02\n");
+	int64_t id = ingest(w, "a.csv", head,
+			    "HKD,1,1,2019-08-01,1,2019-08-02\n"
+			    "HKD,2,2,2019-08-01,3,2019-08-02\n"
+			    "HKD,3,3,2019-08-01,9,2019-08-02\n");
 	assert_int_equal(output(w, id).rejected, 2);
 	data_file_done(w->df);
 	use(w, config, "{\"rules\": [{\"rule\": \"range\", \"column\": \"SPEEDIN\", \"max\": 5}]}");
@@ -502,18 +511,18 @@ static void test_repeats_are_held(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_client_a, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_nothing_helps, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_logical_types, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_big_numbers, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_column_order_of_each_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_edit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_replay, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_newer_rows_stay, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_replay_kill, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_refused_file_stays, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_rule_change, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_repeats_are_held, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_client_a, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_nothing_helps, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_logical_types, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_big_numbers, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_column_order_of_each_file, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_edit, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_replay, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_newer_rows_stay, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_replay_kill, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_refused_file_stays, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_rule_change, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_repeats_are_held, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("propose", tests, NULL, NULL);
 }

@@ -54,9 +54,18 @@ static int teardown(void **state)
 
 static struct quarantine_entry entry(int64_t output, uint64_t row, const char *raw)
 {
-	return (struct quarantine_entry){.output = output, .file = "x.csv", .row = row, .line = row + 1, .offset = 10 * row,
-					 .column = 3, .stage = "type", .rule = "type", .field = "N",
-					 .reason = "\"five\" is no int", .raw = span_str(raw), .header = SPAN_LIT("A,N"),
+	return (struct quarantine_entry){.output = output,
+					 .file = "x.csv",
+					 .row = row,
+					 .line = row + 1,
+					 .offset = 10 * row,
+					 .column = 3,
+					 .stage = "type",
+					 .rule = "type",
+					 .field = "N",
+					 .reason = "\"five\" is no int",
+					 .raw = span_str(raw),
+					 .header = SPAN_LIT("A,N"),
 					 .at_us = 1000};
 }
 
@@ -232,7 +241,7 @@ static void test_readonly(void **state)
 	assert_int_equal(quarantine_open_readonly("/nonexistent", &r, &w->e), ERR_NOT_FOUND);
 	add(w, 1, 1, "a");
 	OK(w, quarantine_commit(w->q, &w->e));
-	OK(w, quarantine_add(w->q, &en, &w->e));   /* not committed: a reader does not see it, nor wait for it */
+	OK(w, quarantine_add(w->q, &en, &w->e)); /* not committed: a reader does not see it, nor wait for it */
 	OK(w, quarantine_open_readonly(w->dir, &r, &w->e));
 	OK(w, quarantine_list(r, &(struct quarantine_filter){0}, &w->a, &got, &n, &w->e));
 	assert_int_equal(n, 1);
@@ -246,8 +255,10 @@ static void test_newer_format(void **state)
 	char cmd[256];
 	quarantine_close(w->q);
 	w->q = NULL;
-	snprintf(cmd, sizeof cmd, "sqlite3 %s/quarantine.db \"PRAGMA user_version=7; UPDATE meta SET value='9.1' "
-		 "WHERE key='program'\"", w->dir);
+	snprintf(cmd, sizeof cmd,
+		 "sqlite3 %s/quarantine.db \"PRAGMA user_version=7; UPDATE meta SET value='9.1' "
+		 "WHERE key='program'\"",
+		 w->dir);
 	assert_int_equal(system(cmd), 0);
 	assert_int_equal(quarantine_open(w->dir, &w->q, &w->e), ERR_VERSION);
 	assert_non_null(strstr(w->e.msg, "format 7"));
@@ -327,7 +338,8 @@ static void test_rate(void **state)
 {
 	struct world *w = *state;
 	const uint64_t rows = 200000;
-	static const char raw[] = "HKD,2222771642618,6828878457269,1,1,13,6,222277164261810113006,01/08/2019 11:38:33,541783,29639";
+	static const char raw[] =
+	    "HKD,2222771642618,6828878457269,1,1,13,6,222277164261810113006,01/08/2019 11:38:33,541783,29639";
 	int64_t t0 = clock_mono_ns();
 	for (uint64_t row = 1; row <= rows; row++)
 		add(w, 1, row, raw);
@@ -346,16 +358,16 @@ static void test_rate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_verbatim, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_repeat_doubles_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_filters, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_states, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_readonly, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_newer_format, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_no_space, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_rate, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_verbatim, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_repeat_doubles_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_filters, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_states, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_readonly, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_newer_format, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_no_space, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_rate, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("quarantine", tests, NULL, NULL);
 }

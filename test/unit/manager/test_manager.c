@@ -2,6 +2,12 @@
  * test_manager.c: what a tick decides, without processes: schedules against the clock, which files are dealt, users,
  * staging, promotion of a hostile out/, workspaces of any depth, recovery of half-done promotions.
  */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
 #include "base/clock.h"
 #include "base/fd.h"
 #include "manager/internal.h"
@@ -9,16 +15,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define AGREEMENT "{\"client\": \"acme\", \"schedule\": \"*/5 * * * *\", \"maxFilesPerRun\": 8}"
 #define DATA_FILE                                                                                                      \

@@ -1,14 +1,17 @@
 /* test_convert.c: texts to values, values to texts, the reasons, and doubles against the C library. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
 #include "record/batch.h"
 #include "record/number.h"
 #include "record/utf8.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 static const char *const colours[] = {"RED", "GREEN"};
 
@@ -23,43 +26,73 @@ static const struct field f_time = {"t", AVRO_T_INT, LOGICAL_TIME_MILLIS, STORE_
 static const struct field f_millis = {"t", AVRO_T_LONG, LOGICAL_TIMESTAMP_MILLIS, STORE_I64};
 static const struct field f_micros = {"t", AVRO_T_LONG, LOGICAL_TIMESTAMP_MICROS, STORE_I64};
 static const struct field f_uuid = {"u", AVRO_T_STRING, LOGICAL_UUID, STORE_TEXT};
-static const struct field f_enum = {.name = "e", .type = AVRO_T_ENUM, .storage = STORE_TEXT, .symbols = colours,
-				    .nsymbols = 2};
+static const struct field f_enum = {
+    .name = "e", .type = AVRO_T_ENUM, .storage = STORE_TEXT, .symbols = colours, .nsymbols = 2};
 static const struct field f_fixed = {.name = "x", .type = AVRO_T_FIXED, .storage = STORE_BYTES, .fixed_size = 4};
-static const struct field f_dec = {.name = "n", .type = AVRO_T_BYTES, .logical = LOGICAL_DECIMAL,
-				   .storage = STORE_TEXT, .precision = 10, .scale = 2};
-static const struct field f_big = {.name = "n", .type = AVRO_T_BYTES, .logical = LOGICAL_DECIMAL,
-				   .storage = STORE_TEXT, .precision = 38, .scale = 0};
+static const struct field f_dec = {
+    .name = "n", .type = AVRO_T_BYTES, .logical = LOGICAL_DECIMAL, .storage = STORE_TEXT, .precision = 10, .scale = 2};
+static const struct field f_big = {
+    .name = "n", .type = AVRO_T_BYTES, .logical = LOGICAL_DECIMAL, .storage = STORE_TEXT, .precision = 38, .scale = 0};
 
 struct good {
 	const struct field *f;
-	const char *in, *out;      /* out: as value_format gives it */
+	const char *in, *out; /* out: as value_format gives it */
 };
 
 static const struct good goods[] = {
-	{&f_bool, "true", "true"}, {&f_bool, "FALSE", "false"}, {&f_bool, "1", "true"}, {&f_bool, "0", "false"},
-	{&f_int, "0", "0"}, {&f_int, "-0", "0"}, {&f_int, "+007", "7"}, {&f_int, "2147483647", "2147483647"},
-	{&f_int, "-2147483648", "-2147483648"}, {&f_int, "00000000000000000000000000012", "12"},
-	{&f_long, "9223372036854775807", "9223372036854775807"},
-	{&f_long, "-9223372036854775808", "-9223372036854775808"},
-	{&f_double, "541783", "541783.0"}, {&f_double, ".5", "0.5"}, {&f_double, "5.", "5.0"}, {&f_double, "-0", "-0.0"},
-	{&f_double, "1e3", "1000.0"}, {&f_double, "0.1", "0.1"}, {&f_double, "1e22", "1e22"}, {&f_double, "1e-7", "1e-7"},
-	{&f_double, "1.7976931348623157e308", "1.7976931348623157e308"}, {&f_double, "5e-324", "5e-324"},
-	{&f_double, "1e-400", "0.0"}, {&f_double, "0.00001", "0.00001"}, {&f_double, "123456.789", "123456.789"},
-	{&f_double, "9007199254740993", "9007199254740992.0"}, {&f_double, "1234567890123456789", "1.2345678901234568e18"},
-	{&f_float, "0.1", "0.1"}, {&f_float, "16777217", "16777216.0"}, {&f_float, "3.4028235e38", "3.4028235e38"},
-	{&f_float, "1e-45", "1e-45"},
-	{&f_string, "", ""}, {&f_string, "a\"b", "a\"b"},
-	{&f_date, "2015-08-31", "2015-08-31"}, {&f_date, "2016-02-29", "2016-02-29"}, {&f_date, "0001-01-01", "0001-01-01"},
-	{&f_time, "11:38:33.25", "11:38:33.250"}, {&f_time, "11:38", "11:38:00.000"},
-	{&f_millis, "2015-08-31T11:38:33Z", "2015-08-31T11:38:33.000Z"},
-	{&f_millis, "1969-12-31 23:59:59.999", "1969-12-31T23:59:59.999Z"},
-	{&f_micros, "2015-08-31T11:38:33.123456+02:00", "2015-08-31T09:38:33.123456Z"},
-	{&f_uuid, "123E4567-E89B-12D3-A456-426614174000", "123e4567-e89b-12d3-a456-426614174000"},
-	{&f_enum, "GREEN", "GREEN"}, {&f_fixed, "abcd", "abcd"},
-	{&f_dec, "1", "1.00"}, {&f_dec, "-0.0", "0.00"}, {&f_dec, "-.5", "-0.50"}, {&f_dec, "+0012.3400", "12.34"},
-	{&f_dec, "99999999.99", "99999999.99"}, {&f_dec, "-0.01", "-0.01"}, {&f_dec, "7.", "7.00"},
-	{&f_big, "222277164261810113006", "222277164261810113006"}, {&f_big, "-000", "0"},
+    {&f_bool, "true", "true"},
+    {&f_bool, "FALSE", "false"},
+    {&f_bool, "1", "true"},
+    {&f_bool, "0", "false"},
+    {&f_int, "0", "0"},
+    {&f_int, "-0", "0"},
+    {&f_int, "+007", "7"},
+    {&f_int, "2147483647", "2147483647"},
+    {&f_int, "-2147483648", "-2147483648"},
+    {&f_int, "00000000000000000000000000012", "12"},
+    {&f_long, "9223372036854775807", "9223372036854775807"},
+    {&f_long, "-9223372036854775808", "-9223372036854775808"},
+    {&f_double, "541783", "541783.0"},
+    {&f_double, ".5", "0.5"},
+    {&f_double, "5.", "5.0"},
+    {&f_double, "-0", "-0.0"},
+    {&f_double, "1e3", "1000.0"},
+    {&f_double, "0.1", "0.1"},
+    {&f_double, "1e22", "1e22"},
+    {&f_double, "1e-7", "1e-7"},
+    {&f_double, "1.7976931348623157e308", "1.7976931348623157e308"},
+    {&f_double, "5e-324", "5e-324"},
+    {&f_double, "1e-400", "0.0"},
+    {&f_double, "0.00001", "0.00001"},
+    {&f_double, "123456.789", "123456.789"},
+    {&f_double, "9007199254740993", "9007199254740992.0"},
+    {&f_double, "1234567890123456789", "1.2345678901234568e18"},
+    {&f_float, "0.1", "0.1"},
+    {&f_float, "16777217", "16777216.0"},
+    {&f_float, "3.4028235e38", "3.4028235e38"},
+    {&f_float, "1e-45", "1e-45"},
+    {&f_string, "", ""},
+    {&f_string, "a\"b", "a\"b"},
+    {&f_date, "2015-08-31", "2015-08-31"},
+    {&f_date, "2016-02-29", "2016-02-29"},
+    {&f_date, "0001-01-01", "0001-01-01"},
+    {&f_time, "11:38:33.25", "11:38:33.250"},
+    {&f_time, "11:38", "11:38:00.000"},
+    {&f_millis, "2015-08-31T11:38:33Z", "2015-08-31T11:38:33.000Z"},
+    {&f_millis, "1969-12-31 23:59:59.999", "1969-12-31T23:59:59.999Z"},
+    {&f_micros, "2015-08-31T11:38:33.123456+02:00", "2015-08-31T09:38:33.123456Z"},
+    {&f_uuid, "123E4567-E89B-12D3-A456-426614174000", "123e4567-e89b-12d3-a456-426614174000"},
+    {&f_enum, "GREEN", "GREEN"},
+    {&f_fixed, "abcd", "abcd"},
+    {&f_dec, "1", "1.00"},
+    {&f_dec, "-0.0", "0.00"},
+    {&f_dec, "-.5", "-0.50"},
+    {&f_dec, "+0012.3400", "12.34"},
+    {&f_dec, "99999999.99", "99999999.99"},
+    {&f_dec, "-0.01", "-0.01"},
+    {&f_dec, "7.", "7.00"},
+    {&f_big, "222277164261810113006", "222277164261810113006"},
+    {&f_big, "-000", "0"},
 };
 
 static void values_come_out_canonical(void **state)
@@ -85,40 +118,42 @@ struct bad {
 };
 
 static const struct bad bads[] = {
-	{&f_int, "five", CONVERT_BAD, "\"five\" is no int"},
-	{&f_int, "", CONVERT_BAD, "\"\" is no int: a quoted empty text; leave the cell empty for null"},
-	{&f_int, " 5", CONVERT_BAD, "\" 5\" is no int: take the blanks around it away"},
-	{&f_int, "5.5", CONVERT_BAD, "\"5.5\" is no int; double would take it"},
-	{&f_int, "1,234", CONVERT_BAD, "\"1,234\" is no int: no commas within a number"},
-	{&f_int, "-", CONVERT_BAD, "\"-\" is no int"}, {&f_int, "+-1", CONVERT_BAD, "\"+-1\" is no int"},
-	{&f_int, "6828878457269", CONVERT_RANGE,
-	 "6828878457269 is beyond int (-2147483648..2147483647); long would take it"},
-	{&f_int, "2147483648", CONVERT_RANGE, "2147483648 is beyond int (-2147483648..2147483647); long would take it"},
-	{&f_int, "222277164261810113006", CONVERT_RANGE,
-	 "222277164261810113006 is beyond int (-2147483648..2147483647); string or decimal would take it"},
-	{&f_long, "9223372036854775808", CONVERT_RANGE,
-	 "9223372036854775808 is beyond long (-9223372036854775808..9223372036854775807); string or decimal would take it"},
-	{&f_double, "1e309", CONVERT_RANGE, "1e309 is beyond double (at most 1.7976931348623157e308)"},
-	{&f_double, "NaN", CONVERT_BAD, "\"NaN\" is no double: no nan or infinity here"},
-	{&f_double, "-Infinity", CONVERT_BAD, "\"-Infinity\" is no double: no nan or infinity here"},
-	{&f_double, "0x10", CONVERT_BAD, "\"0x10\" is no double"}, {&f_double, "1e", CONVERT_BAD, "\"1e\" is no double"},
-	{&f_double, ".", CONVERT_BAD, "\".\" is no double"}, {&f_double, "1.2.3", CONVERT_BAD, "\"1.2.3\" is no double"},
-	{&f_double, "1e5x", CONVERT_BAD, "\"1e5x\" is no double"},
-	{&f_float, "3.5e38", CONVERT_RANGE, "3.5e38 is beyond float (at most 3.4028235e38); double would take it"},
-	{&f_bool, "maybe", CONVERT_BAD, "\"maybe\" is no boolean; write true, false, 1 or 0"},
-	{&f_date, "2015-02-30", CONVERT_BAD, "\"2015-02-30\" is no date: the calendar has no such day"},
-	{&f_date, "01/08/2019", CONVERT_BAD, "\"01/08/2019\" is no date; write YYYY-MM-DD"},
-	{&f_millis, "2015-08-31T11:38:33.1234Z", CONVERT_INEXACT,
-	 "\"2015-08-31T11:38:33.1234Z\" is finer than a millisecond; timestamp-micros would take it"},
-	{&f_millis, "yesterday", CONVERT_BAD,
-	 "\"yesterday\" is no timestamp; write YYYY-MM-DDTHH:MM:SSZ (RFC 3339)"},
-	{&f_uuid, "123", CONVERT_BAD, "\"123\" is no uuid; write 8-4-4-4-12 hexadecimal digits"},
-	{&f_enum, "BLUE", CONVERT_NOT_MEMBER, "\"BLUE\" is none of RED, GREEN"},
-	{&f_fixed, "abc", CONVERT_LENGTH, "\"abc\" has 3 bytes, fixed takes 4"},
-	{&f_dec, "1.234", CONVERT_INEXACT, "1.234 has 3 digits behind the point, decimal(10,2) takes 2"},
-	{&f_dec, "123456789", CONVERT_INEXACT, "123456789 has 9 digits before the point, decimal(10,2) takes 8"},
-	{&f_dec, "1e3", CONVERT_BAD, "\"1e3\" is no decimal"}, {&f_dec, "", CONVERT_BAD,
-	 "\"\" is no decimal: a quoted empty text; leave the cell empty for null"},
+    {&f_int, "five", CONVERT_BAD, "\"five\" is no int"},
+    {&f_int, "", CONVERT_BAD, "\"\" is no int: a quoted empty text; leave the cell empty for null"},
+    {&f_int, " 5", CONVERT_BAD, "\" 5\" is no int: take the blanks around it away"},
+    {&f_int, "5.5", CONVERT_BAD, "\"5.5\" is no int; double would take it"},
+    {&f_int, "1,234", CONVERT_BAD, "\"1,234\" is no int: no commas within a number"},
+    {&f_int, "-", CONVERT_BAD, "\"-\" is no int"},
+    {&f_int, "+-1", CONVERT_BAD, "\"+-1\" is no int"},
+    {&f_int, "6828878457269", CONVERT_RANGE,
+     "6828878457269 is beyond int (-2147483648..2147483647); long would take it"},
+    {&f_int, "2147483648", CONVERT_RANGE, "2147483648 is beyond int (-2147483648..2147483647); long would take it"},
+    {&f_int, "222277164261810113006", CONVERT_RANGE,
+     "222277164261810113006 is beyond int (-2147483648..2147483647); string or decimal would take it"},
+    {&f_long, "9223372036854775808", CONVERT_RANGE,
+     "9223372036854775808 is beyond long (-9223372036854775808..9223372036854775807); string or decimal would take it"},
+    {&f_double, "1e309", CONVERT_RANGE, "1e309 is beyond double (at most 1.7976931348623157e308)"},
+    {&f_double, "NaN", CONVERT_BAD, "\"NaN\" is no double: no nan or infinity here"},
+    {&f_double, "-Infinity", CONVERT_BAD, "\"-Infinity\" is no double: no nan or infinity here"},
+    {&f_double, "0x10", CONVERT_BAD, "\"0x10\" is no double"},
+    {&f_double, "1e", CONVERT_BAD, "\"1e\" is no double"},
+    {&f_double, ".", CONVERT_BAD, "\".\" is no double"},
+    {&f_double, "1.2.3", CONVERT_BAD, "\"1.2.3\" is no double"},
+    {&f_double, "1e5x", CONVERT_BAD, "\"1e5x\" is no double"},
+    {&f_float, "3.5e38", CONVERT_RANGE, "3.5e38 is beyond float (at most 3.4028235e38); double would take it"},
+    {&f_bool, "maybe", CONVERT_BAD, "\"maybe\" is no boolean; write true, false, 1 or 0"},
+    {&f_date, "2015-02-30", CONVERT_BAD, "\"2015-02-30\" is no date: the calendar has no such day"},
+    {&f_date, "01/08/2019", CONVERT_BAD, "\"01/08/2019\" is no date; write YYYY-MM-DD"},
+    {&f_millis, "2015-08-31T11:38:33.1234Z", CONVERT_INEXACT,
+     "\"2015-08-31T11:38:33.1234Z\" is finer than a millisecond; timestamp-micros would take it"},
+    {&f_millis, "yesterday", CONVERT_BAD, "\"yesterday\" is no timestamp; write YYYY-MM-DDTHH:MM:SSZ (RFC 3339)"},
+    {&f_uuid, "123", CONVERT_BAD, "\"123\" is no uuid; write 8-4-4-4-12 hexadecimal digits"},
+    {&f_enum, "BLUE", CONVERT_NOT_MEMBER, "\"BLUE\" is none of RED, GREEN"},
+    {&f_fixed, "abc", CONVERT_LENGTH, "\"abc\" has 3 bytes, fixed takes 4"},
+    {&f_dec, "1.234", CONVERT_INEXACT, "1.234 has 3 digits behind the point, decimal(10,2) takes 2"},
+    {&f_dec, "123456789", CONVERT_INEXACT, "123456789 has 9 digits before the point, decimal(10,2) takes 8"},
+    {&f_dec, "1e3", CONVERT_BAD, "\"1e3\" is no decimal"},
+    {&f_dec, "", CONVERT_BAD, "\"\" is no decimal: a quoted empty text; leave the cell empty for null"},
 };
 
 static void reasons_say_what_to_do(void **state)
@@ -170,13 +205,36 @@ static void check_double(const char *text)
 static void doubles_equal_the_c_library(void **state)
 {
 	static const char *const hard[] = {
-		"9007199254740993", "9007199254740992.5", "9007199254740993.0000000000000000000000000000000001", "0", "-0.0",
-		"2.2250738585072011e-308", "2.2250738585072014e-308", "4.9406564584124654e-324", "2.4703282292062327e-324",
-		"2.4703282292062328e-324", "1.7976931348623158e308", "1.7976931348623159e308", "6.631236871469758276785396630275967e-4",
-		"1448997445238699", "123456789012345678901234567890", "1e23", "8.5e22", "0.000000000000000000000000000001",
-		"16777217", "16777217.0000000000000000000000000001", "1.17549429e-38", "7.0064923216240853e-46", "1e-46",
-		"3.4028235677973366e38", "3.4028235677973367e38", "1.00000005960464477539062500000000000000001",
-		"1.000000059604644775390625", "9223372036854775808", "18446744073709551615", "18446744073709551616e5",
+	    "9007199254740993",
+	    "9007199254740992.5",
+	    "9007199254740993.0000000000000000000000000000000001",
+	    "0",
+	    "-0.0",
+	    "2.2250738585072011e-308",
+	    "2.2250738585072014e-308",
+	    "4.9406564584124654e-324",
+	    "2.4703282292062327e-324",
+	    "2.4703282292062328e-324",
+	    "1.7976931348623158e308",
+	    "1.7976931348623159e308",
+	    "6.631236871469758276785396630275967e-4",
+	    "1448997445238699",
+	    "123456789012345678901234567890",
+	    "1e23",
+	    "8.5e22",
+	    "0.000000000000000000000000000001",
+	    "16777217",
+	    "16777217.0000000000000000000000000001",
+	    "1.17549429e-38",
+	    "7.0064923216240853e-46",
+	    "1e-46",
+	    "3.4028235677973366e38",
+	    "3.4028235677973367e38",
+	    "1.00000005960464477539062500000000000000001",
+	    "1.000000059604644775390625",
+	    "9223372036854775808",
+	    "18446744073709551615",
+	    "18446744073709551616e5",
 	};
 	for (size_t i = 0; i < sizeof hard / sizeof *hard; i++)
 		check_double(hard[i]);
@@ -222,11 +280,28 @@ static void shortest_text_reads_back(void **state)
 
 static void utf8_rules(void **state)
 {
-	static const struct { const char *p; size_t n, good; } t[] = {
-		{"abc", 3, 3}, {"\xc3\xa9", 2, 2}, {"\xe6\x97\xa5", 3, 3}, {"\xf0\x9f\x98\x80", 4, 4}, {"a\xff", 2, 1},
-		{"\xc0\x80", 2, 0}, {"\xc1\xbf", 2, 0}, {"\xe0\x9f\xbf", 3, 0}, {"\xed\xa0\x80", 3, 0}, {"\xed\x9f\xbf", 3, 3},
-		{"\xf0\x8f\xbf\xbf", 4, 0}, {"\xf4\x90\x80\x80", 4, 0}, {"\xf4\x8f\xbf\xbf", 4, 4}, {"\xf5\x80\x80\x80", 4, 0},
-		{"\xc3", 1, 0}, {"12345678\xe6\x97", 10, 8}, {"\x80", 1, 0}, {"a\0b", 3, 3},
+	static const struct {
+		const char *p;
+		size_t n, good;
+	} t[] = {
+	    {"abc", 3, 3},
+	    {"\xc3\xa9", 2, 2},
+	    {"\xe6\x97\xa5", 3, 3},
+	    {"\xf0\x9f\x98\x80", 4, 4},
+	    {"a\xff", 2, 1},
+	    {"\xc0\x80", 2, 0},
+	    {"\xc1\xbf", 2, 0},
+	    {"\xe0\x9f\xbf", 3, 0},
+	    {"\xed\xa0\x80", 3, 0},
+	    {"\xed\x9f\xbf", 3, 3},
+	    {"\xf0\x8f\xbf\xbf", 4, 0},
+	    {"\xf4\x90\x80\x80", 4, 0},
+	    {"\xf4\x8f\xbf\xbf", 4, 4},
+	    {"\xf5\x80\x80\x80", 4, 0},
+	    {"\xc3", 1, 0},
+	    {"12345678\xe6\x97", 10, 8},
+	    {"\x80", 1, 0},
+	    {"a\0b", 3, 3},
 	};
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++)
 		assert_int_equal(utf8_valid_prefix(t[i].p, t[i].n), t[i].good);
@@ -281,13 +356,13 @@ static void batch_keeps_defects(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(values_come_out_canonical),
-		cmocka_unit_test(reasons_say_what_to_do),
-		cmocka_unit_test(doubles_equal_the_c_library),
-		cmocka_unit_test(shortest_text_reads_back),
-		cmocka_unit_test(utf8_rules),
-		cmocka_unit_test(cells_are_shown_short_and_safe),
-		cmocka_unit_test(batch_keeps_defects),
+	    cmocka_unit_test(values_come_out_canonical),
+	    cmocka_unit_test(reasons_say_what_to_do),
+	    cmocka_unit_test(doubles_equal_the_c_library),
+	    cmocka_unit_test(shortest_text_reads_back),
+	    cmocka_unit_test(utf8_rules),
+	    cmocka_unit_test(cells_are_shown_short_and_safe),
+	    cmocka_unit_test(batch_keeps_defects),
 	};
 	return cmocka_run_group_tests_name("convert", tests, NULL, NULL);
 }

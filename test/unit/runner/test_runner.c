@@ -2,6 +2,12 @@
  * test_runner.c: real process trees: the contract, exit and signal, limits, escapes, time limits, hostile output, and
  * what an earlier incarnation left. The program is its own supervisor: process.c starts /proc/self/exe.
  */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
 #include "base/clock.h"
 #include "base/fd.h"
 #include "runner/internal.h"
@@ -10,9 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +24,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 static char base[256];
 static int64_t next_run = 1;
