@@ -154,8 +154,8 @@ int main(int argc, char **argv)
 {
 	if (argc < 2)
 		return 64;
-	uint32_t rows = argc > 2 ? (uint32_t)atoi(argv[2]) : 1000000;
-	size_t memory = (size_t)(argc > 3 ? atoi(argv[3]) : 8) << 20;
+	uint32_t rows = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1000000;
+	size_t memory = (argc > 3 ? strtoul(argv[3], NULL, 10) : 8ul) << 20;
 	struct sink *s;
 	must(sink_sqlite.open(argv[1], &data_file, &s, &err));
 	must(sink_sqlite.table(s, &err));

@@ -39,9 +39,9 @@ const char *sqlite_type_text(const struct field *f, char out[64])
 	struct field plain = *f;
 	plain.nullable = false;
 	if (f->type == AVRO_T_ENUM)
-		return strcpy(out, "enum");
+		return memcpy(out, "enum", 5);
 	if (f->type == AVRO_T_FIXED && f->logical == LOGICAL_NONE)
-		return strcpy(out, "fixed");
+		return memcpy(out, "fixed", 6);
 	return field_type_text(&plain, out);
 }
 

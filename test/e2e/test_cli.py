@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from conftest import BIN, EXAMPLES, run
+from conftest import BIN, BUILD, EXAMPLES, ROOT, run
 
 
 def verbs():
@@ -46,6 +46,12 @@ def test_wrong_usage_is_64_and_names_what_is_wrong(verb):
     done = run(verb, "--no-such-option", code=64)
     assert done.stdout == ""
     assert "no-such-option" in done.stderr
+
+
+@pytest.mark.parametrize("page", ["cli.md", "configuration.md", "mysimbdp.1"])
+def test_reference_pages_are_those_of_the_program(page, tmp_path):
+    subprocess.run([ROOT / "tools/docs", BUILD, tmp_path], check=True)
+    assert (tmp_path / page).read_text() == (ROOT / "docs" / page).read_text(), "run `make docs`"
 
 
 def test_unknown_verb_suggests_the_nearest():
