@@ -65,6 +65,13 @@ static bool start(struct manager *m, struct tenant_ctx *t, uint32_t i, enum trig
 	return true;
 }
 
+/* Is there anything for the next start to take? An empty start must not stop a run. */
+static bool something_new(struct manager *m, struct tenant_ctx *t, uint32_t i)
+{
+	struct deal d;
+	return deal_select(m, t, i, TRIGGER_SCHEDULE, 0, &m->arena, &d, NULL) || d.n > 0;
+}
+
 static void on_schedule(struct manager *m, struct tenant_ctx *t, uint32_t i, const struct due *d, int64_t now)
 {
 	const struct agreement *ag = t->agreement;
@@ -95,6 +102,10 @@ static void on_schedule(struct manager *m, struct tenant_ctx *t, uint32_t i, con
 				 "run r%" PRId64 " is still at work (concurrencyPolicy Forbid); starts when it "
 				 "has ended",
 				 s->run);
+			skip(m, t, i, at_us, reason);
+		} else if (s && ag->concurrency == CONCURRENCY_REPLACE && !something_new(m, t, i)) {
+			st->pending = TRIGGER_NONE;
+			snprintf(reason, sizeof reason, "nothing new is staged; run r%" PRId64 " goes on", s->run);
 			skip(m, t, i, at_us, reason);
 		} else if (s && ag->concurrency == CONCURRENCY_REPLACE) {
 			run_ask_stop(s, "replaced by the next start (concurrencyPolicy Replace)");

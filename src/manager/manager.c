@@ -23,6 +23,8 @@
 
 #define TICK_MEMORY ((size_t)1 << 30)
 #define REFRESH_NS (INT64_C(30) * 1000000000)
+#define REFRESH_LEAST_MS 200
+#define REFRESH_LEAST_NS (REFRESH_LEAST_MS * INT64_C(1000000))
 #define POLL_MAX 64
 #define ABANDON_S 10
 
@@ -59,6 +61,7 @@ bool manager_alive(const struct manager *m)
 
 static void answer(struct manager *m)
 {
+	bool fresh = false;
 	for (;;) {
 		pthread_mutex_lock(&m->lock);
 		struct request *q = m->requests;
@@ -67,7 +70,12 @@ static void answer(struct manager *m)
 		pthread_mutex_unlock(&m->lock);
 		if (!q)
 			return;
-		q->rc = start_now(m, q);
+		/* Who asks may just have changed a document. */
+		if (!fresh)
+			q->rc = tenants_refresh(m, &q->err);
+		fresh = true;
+		if (!q->rc)
+			q->rc = start_now(m, q);
 		pthread_mutex_lock(&m->lock);
 		q->done = true;
 		pthread_cond_broadcast(&m->answered);
@@ -121,15 +129,18 @@ static void tick(struct manager *m)
 	atomic_store(&m->progress_ns, clock_mono_ns());
 	arena_reset(&m->arena);
 	runs_reap(m);
-	bool woken = atomic_exchange(&m->woken, false);
-	if (due_ns(&m->refreshed_ns, woken ? 0 : REFRESH_NS) && tenants_refresh(m, &e))
+	m->refresh |= atomic_exchange(&m->woken, false);
+	/* Reading all documents for each of many uploads would be most of the work. */
+	bool refresh = due_ns(&m->refreshed_ns, m->refresh ? REFRESH_LEAST_NS : REFRESH_NS);
+	if (refresh && tenants_refresh(m, &e))
 		log_err("the tenants cannot be read", &e, NULL, 0);
 	if (due_ns(&m->flagged_ns, REFRESH_NS))
 		for (struct tenant_ctx *t = m->tenants; t; t = t->next)
 			t->maybe_work = true;
 	stage_tick(m);
-	if (woken)
+	if (refresh && m->refresh)
 		stage_orphans(m);
+	m->refresh = m->refresh && !refresh;
 	answer(m);
 	if (!atomic_load(&m->draining)) {
 		starts_tick(m);
@@ -147,6 +158,8 @@ static void wait_for_more(struct manager *m)
 	int64_t every = setting(m, "manager.tick") * 1000, now = clock_now_us() / 1000;
 	int ms = (int)(every - now % every); /* on the second, so that schedules start on time */
 	uint64_t count;
+	if (m->refresh && ms > REFRESH_LEAST_MS)
+		ms = REFRESH_LEAST_MS;
 	if (poll(p, n, ms) > 0 && p[0].revents) {
 		ssize_t r = read(m->wake_fd, &count, sizeof count);
 		(void)r;

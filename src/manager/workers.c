@@ -31,7 +31,7 @@
 #define LINE_MAX_BYTES 2048
 
 /* A sanitiser reserves more address space than any limit allows. */
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define LIMIT_MEMORY false
 #else
 #define LIMIT_MEMORY true
