@@ -232,14 +232,19 @@ def test_second_server_is_refused(quick):
 
 
 def test_ready_in_time(stopped_platform, tmp_path):
+    """Under 100 ms, with a tenant; the best of a few starts, for other programs run beside this test."""
     p = stopped_platform.start()
     small_tenant.add(p, tmp_path)
-    p.stop()
-    p.log.unlink()
-    p.start()
-    wait_until(lambda: "msg=ready" in p.log_text(), what="the ready line")
-    seconds = float(p.log_text().split("msg=ready")[1].split("seconds=")[1].split()[0])
-    assert seconds < 0.1 * SLOW * 2, f"ready after {seconds} s"       # 0.1 s where nothing else runs
+    best = 99.0
+    for _ in range(6):
+        p.stop()
+        p.log.unlink()
+        p.start()
+        wait_until(lambda: "msg=ready" in p.log_text(), what="the ready line")
+        best = min(best, float(p.log_text().split("msg=ready")[1].split("seconds=")[1].split()[0]))
+        if best < 0.1:
+            break
+    assert best < 0.1 * SLOW, f"ready after {best} s"
 
 
 def test_term_drains(stopped_platform, tmp_path):
