@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Print src/record/pow5_table.h: 128-bit powers of five for Eisel-Lemire (D. Lemire, "Number parsing at a gigabyte
-per second", Software: Practice and Experience 51, 2021, section 5): truncated for q >= 0, reciprocals rounded up."""
+"""Print src/record/pow5_table.h (before clang-format): 128-bit powers of five for Eisel-Lemire (D. Lemire, "Number
+parsing at a gigabyte per second", Software: Practice and Experience 51, 2021, section 5): truncated for q >= 0,
+reciprocals rounded up."""
 
 MIN, MAX = -342, 308
 
