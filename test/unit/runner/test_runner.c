@@ -373,6 +373,61 @@ static void test_reap_guards_pid(void **state)
 	waitpid(pid, NULL, 0);
 }
 
+/* What an ordinary user's platform does, in a child that is one: 0 well, else which check failed; 77 not possible. */
+static int as_ordinary_user(uid_t uid)
+{
+	struct fixture f;
+	struct err e = {0};
+	char self[512] = "", secret[700];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+	if (setgid(uid) || setuid(uid) || n < 0 || access(self, X_OK))
+		return 77;
+	snprintf(base, sizeof base, "/tmp/test_runner_user.XXXXXX");
+	if (!mkdtemp(base))
+		return 77;
+	char ws[300];
+	snprintf(ws, sizeof ws, "%s/workspace", base);
+	snprintf(secret, sizeof secret, "%s/secret", base);
+	if (mkdir(ws, 0700) || file_write_atomic(secret, "hidden\n", 7, 0600, &e))
+		return 1;
+	setup(&f,
+	      "id -u; cat $SOURCE_PATH/../../secret; ls $SOURCE_PATH/../..; echo made >$SOURCE_PATH/acme/out/x; sleep "
+	      "65432 &",
+	      0);
+	f.spec.hide = base;
+	f.spec.memory_bytes = 64 << 20;
+	run(&f);
+	bool separated = !strstr(f.st.limits, "\"namespaces\":\"none\"");
+	snprintf(secret, sizeof secret, "%s/acme/out/x", f.ws);
+	int rc = f.st.exit_code != 0			       ? 2
+		 : !strstr(f.text, "61235\n")		       ? 3
+		 : separated && strstr(f.text, "hidden")       ? 4
+		 : separated && !strstr(f.text, "workspace\n") ? 5
+		 : access(secret, F_OK)			       ? 6
+		 : alive("65432")			       ? 7
+		 : !strstr(f.st.limits, "\"memory\":\"cgroup") && !strstr(f.st.limits, "\"memory\":\"not enforced: ")
+		     ? 8
+		     : 0;
+	if (rc)
+		fprintf(stderr, "%s\n%s\n", f.st.limits, f.text);
+	return dir_remove_all(base, &e) && !rc ? 9 : rc;
+}
+
+static void test_ordinary_user(void **state)
+{
+	int status;
+	if (geteuid() != 0)
+		skip(); /* every other test is this one */
+	pid_t pid = fork();
+	if (!pid)
+		_exit(as_ordinary_user(61235));
+	waitpid(pid, &status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void test_capabilities(void **state)
 {
 	char text[512];
@@ -401,6 +456,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(test_killed_supervisor),
 	    cmocka_unit_test(test_manager_dies),
 	    cmocka_unit_test(test_reap_guards_pid),
+	    cmocka_unit_test(test_ordinary_user),
 	    cmocka_unit_test(test_capabilities),
 	};
 	snprintf(base, sizeof base, "/tmp/test_runner.XXXXXX");
