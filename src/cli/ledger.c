@@ -15,14 +15,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#define JSON_MAX ((size_t)512 << 20)
+
 struct check {
 	const struct cli *cli;
 	struct table *table;
-	struct buf json;
-	struct jsonw w;
+	struct jsonw *w;                 /* NULL: for people */
 	struct buf problems;             /* for people, one a line */
 	uint64_t outputs, unbalanced, reread, records, accepted, rejected, delivered, rows;
-	bool all;
 };
 
 static void json_output(struct jsonw *w, const struct recounted *c)
@@ -99,21 +99,20 @@ static enum err_code take(void *ctx, const struct recounted *c, struct err *e)
 	k->rejected += c->out.rejected;
 	k->delivered += c->out.delivered;
 	k->rows += c->rows;
-	if (k->cli->json) {
-		json_output(&k->w, c);
-		return k->json.failed ? err_oom(e) : ERR_OK;
+	if (k->w) {
+		json_output(k->w, c);
+		return k->w->b->failed ? err_oom(e) : ERR_OK;
 	}
-	if (k->all || c->nproblems)
-		table_row(k, c);
+	table_row(k, c);
 	for (unsigned i = 0; i < c->nproblems; i++)
 		buf_printf(&k->problems, "o%" PRId64 " %.200s: %s\n", c->out.id, plain_text(k->cli->arena, c->out.name),
 			   c->problem[i]);
 	return ERR_OK;
 }
 
-static void print_json(struct check *k, const struct recounted_files *f)
+static void json_end(struct check *k, const struct recounted_files *f)
 {
-	struct jsonw *w = &k->w;
+	struct jsonw *w = k->w;
 	jsonw_end(w, ']');
 	jsonw_key(w, "originals");
 	jsonw_begin(w, '{');
@@ -126,16 +125,20 @@ static void print_json(struct check *k, const struct recounted_files *f)
 	jsonw_kint(w, "rejected", (int64_t)k->rejected);
 	jsonw_kint(w, "delivered", (int64_t)k->delivered);
 	jsonw_kint(w, "files_read", (int64_t)k->reread);
+	jsonw_key(w, "problems");
+	jsonw_begin(w, '[');
+	for (unsigned i = 0; i < f->nproblems; i++)
+		jsonw_str(w, f->problem[i]);
+	jsonw_end(w, ']');
 	jsonw_kbool(w, "balanced", !k->unbalanced && !f->nproblems);
 	jsonw_end(w, '}');
-	cli_print_json(k->cli, (struct span){k->json.p, k->json.n});
 }
 
 static void print_people(struct check *k, const struct recounted_files *f)
 {
 	const struct style *s = style_get(k->cli->colour_out);
 	char n[6][32];
-	if (k->outputs && (k->all || k->unbalanced)) {
+	if (k->outputs) {
 		table_print(k->table, stdout, table_width(k->cli), k->cli->colour_out);
 		putchar('\n');
 	}
@@ -154,32 +157,32 @@ static void print_people(struct check *k, const struct recounted_files *f)
 		       human_count(f->kept + f->missing + f->wrong_size, n[1]));
 }
 
-static enum err_code check_all(const struct cli *cli, struct recount *r, struct err *e)
+/* One tenant, or the stand-alone outputs. */
+static enum err_code check_one(const struct cli *cli, struct recount *r, struct jsonw *w, struct err *e)
 {
 	static const char *const heads[] = {"OUTPUT", "FILE", "STATE", "IN FILE", "RECORDS", "ACCEPTED", "QUARANTINE",
 					    "DELIVERED", "ROWS NOW", "BALANCED"};
 	static const enum table_align align[] = {TABLE_LEFT, TABLE_LEFT, TABLE_LEFT, TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT,
 						 TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT, TABLE_LEFT};
-	struct check k = {.cli = cli, .all = true};
+	struct check k = {.cli = cli, .w = w};
 	struct recounted_files f = {0};
 	k.table = table_new(cli->arena, 10, heads, align);
-	buf_init(&k.json, (size_t)512 << 20);
 	buf_init(&k.problems, 1 << 20);
-	jsonw_init(&k.w, &k.json);
-	jsonw_begin(&k.w, '{');
-	jsonw_kstr(&k.w, "tenant", r->tenant[0] ? r->tenant : NULL);
-	jsonw_key(&k.w, "outputs");
-	jsonw_begin(&k.w, '[');
+	if (w) {
+		jsonw_begin(w, '{');
+		jsonw_kstr(w, "tenant", r->tenant[0] ? r->tenant : NULL);
+		jsonw_key(w, "outputs");
+		jsonw_begin(w, '[');
+	}
 	enum err_code code = k.table ? recount_run(r, take, &k, e) : err_oom(e);
 	if (!code && r->data)
 		code = recount_files(r, &f, e);
-	if (!code && cli->json)
-		print_json(&k, &f);
+	if (!code && w)
+		json_end(&k, &f);
 	else if (!code)
 		print_people(&k, &f);
 	if (!code && (k.unbalanced || f.nproblems))
 		*cli->exit_code = 1;
-	buf_done(&k.json);
 	buf_done(&k.problems);
 	return code;
 }
@@ -197,7 +200,7 @@ static enum err_code ledger_at(const char *dir, struct catalog **ret, struct err
 	return catalog_open_sqlite(dir, ret, e);
 }
 
-static enum err_code check_db(const struct cli *cli, const char *dir, struct err *e)
+static enum err_code check_db(const struct cli *cli, const char *dir, struct jsonw *w, struct err *e)
 {
 	struct documents d;
 	struct recount r = {.cli = cli, .tenant = "", .coredms = dir, .files = cli->argv + 1, .quick = cli_has(cli, "quick")};
@@ -209,48 +212,91 @@ static enum err_code check_db(const struct cli *cli, const char *dir, struct err
 	if (!code)
 		code = ledger_at(dir, &r.catalog, e);
 	if (!code)
-		code = check_all(cli, &r, e);
+		code = check_one(cli, &r, w, e);
 	recount_close(&r);
 	cli_documents_done(&d);
 	return code;
 }
 
-static enum err_code check_tenant(const struct cli *cli, const char *tenant, struct err *e)
+static enum err_code check_tenant(const struct cli *cli, const char *data, const char *tenant, struct jsonw *w,
+				  struct err *e)
 {
-	struct recount r = {.cli = cli, .tenant = tenant, .quick = cli_has(cli, "quick")};
+	struct recount r = {.cli = cli, .tenant = tenant, .data = data, .quick = cli_has(cli, "quick")};
 	struct catalog_tenant t;
-	enum err_code code = cli_data_dir(cli, &r.data, e);
-	if (code)
-		return code;
-	if (!(r.coredms = path_coredms(cli->arena, r.data, tenant)))
+	if (!(r.coredms = path_coredms(cli->arena, data, tenant)))
 		return err_oom(e);
-	code = recount_open(&r, e);
+	enum err_code code = recount_open(&r, e);
 	if (!code)
-		code = ledger_at(r.data, &r.catalog, e);
+		code = ledger_at(data, &r.catalog, e);
 	if (!code)
 		code = catalog_tenant_get(r.catalog, tenant, cli->arena, &t, e);
 	if (!code)
-		code = check_all(cli, &r, e);
+		code = check_one(cli, &r, w, e);
 	recount_close(&r);
 	return code;
 }
 
+static enum err_code check_tenants(const struct cli *cli, const char *data, struct jsonw *w, struct err *e)
+{
+	struct catalog *c = NULL;
+	struct catalog_tenant *t;
+	size_t n = 0;
+	enum err_code code = ledger_at(data, &c, e);
+	if (!code)
+		code = catalog_tenants(c, cli->arena, &t, &n, e);
+	catalog_close(c);
+	if (w) {
+		jsonw_begin(w, '{');
+		jsonw_key(w, "tenants");
+		jsonw_begin(w, '[');
+	}
+	for (size_t i = 0; !code && i < n; i++) {
+		if (!w)
+			printf("%s%s%s\n", style_get(cli->colour_out)->bold, t[i].id, style_get(cli->colour_out)->reset);
+		code = check_tenant(cli, data, t[i].id, w, e);
+		if (!w)
+			putchar('\n');
+	}
+	if (w) {
+		jsonw_end(w, ']');
+		jsonw_kbool(w, "balanced", *cli->exit_code <= 0);
+		jsonw_end(w, '}');
+	} else if (!code && n == 0) {
+		printf("balanced: there is no tenant yet\n");
+	}
+	return code;
+}
+
+static enum err_code dispatch(const struct cli *cli, struct jsonw *w, struct err *e)
+{
+	const char *db = cli_get(cli, "db"), *data;
+	if (db)
+		return check_db(cli, db, w, e);
+	if (cli->argc > 2)
+		return err_set(e, ERR_USAGE, "\"%.60s\" is one argument too many", cli->argv[2]);
+	if (cli->argc == 2 && (strchr(cli->argv[1], '/') || cli->argv[1][0] == '.'))
+		return err_set(e, ERR_USAGE, "\"%.60s\" is no tenant; a directory is given with --db", cli->argv[1]);
+	enum err_code code = cli_data_dir(cli, &data, e);
+	if (code)
+		return code;
+	return cli->argc == 2 ? check_tenant(cli, data, cli->argv[1], w, e) : check_tenants(cli, data, w, e);
+}
+
 static enum err_code run(const struct cli *cli, struct err *e)
 {
-	const char *db = cli_get(cli, "db");
+	struct buf b;
+	struct jsonw w;
 	if (strcmp(cli->argv[0], "check") != 0) {
 		err_set(e, ERR_USAGE, "\"%.40s\" is nothing that ledger does", cli->argv[0]);
-		return err_hint(e, "mysimbdp ledger check TENANT|--db DIR");
+		return err_hint(e, "mysimbdp ledger check [TENANT]");
 	}
-	if (db)
-		return check_db(cli, db, e);
-	if (cli->argc != 2) {
-		err_set(e, ERR_USAGE, "whose ledger? One tenant is needed");
-		return err_hint(e, "name a tenant, or --db DIR of `mysimbdp ingest --to sqlite:DIR`");
-	}
-	if (strchr(cli->argv[1], '/') || cli->argv[1][0] == '.')
-		return err_set(e, ERR_USAGE, "\"%.60s\" is no tenant; a directory is given with --db", cli->argv[1]);
-	return check_tenant(cli, cli->argv[1], e);
+	buf_init(&b, JSON_MAX);
+	jsonw_init(&w, &b);
+	enum err_code code = dispatch(cli, cli->json ? &w : NULL, e);
+	if (!code && cli->json)
+		cli_print_json(cli, (struct span){b.p, b.n});
+	buf_done(&b);
+	return code;
 }
 
 static const struct cli_option options[] = {
@@ -263,7 +309,7 @@ static const struct cli_option options[] = {
 
 const struct verb verb_ledger = {
 	.name = "ledger",
-	.usage = "check TENANT | check --db DIR --config DATA-FILE.json [FILE...]",
+	.usage = "check [TENANT] | check --db DIR --config DATA-FILE.json [FILE...]",
 	.summary = "does the ledger balance? recounted from files, store and quarantine",
 	.options = options,
 	.min_args = 1,
@@ -273,6 +319,7 @@ const struct verb verb_ledger = {
 		"the quarantine; no counter is compared with itself. Needs the data directory (--data).\n"
 		"With --db, files that were ingested may be named to be read again.\n\n"
 		"exit code: 0 balanced, 1 not (each equation that fails is told with its numbers)\n\n"
+		"  mysimbdp ledger check\n"
 		"  mysimbdp ledger check client_a\n"
 		"  mysimbdp ledger check --db out --config data-file.json reviews.csv",
 	.run = run,
