@@ -263,9 +263,10 @@ static enum err_code write_rows(struct job *j, const struct packed_row **rows, u
 	}
 }
 
-/* A transaction is durable in the store: tell the ledger. */
+/* A transaction is durable in the store: tell the ledger. Late records have a place in the order but are rejected ones,
+ * neither delivered nor refused by the store. */
 static enum err_code ledger_delivered(struct job *j, uint64_t to, const struct sink_result *sr, uint64_t refused,
-				      struct err *e)
+				      uint64_t late, struct err *e)
 {
 	j->ret->delivered += sr->delivered;
 	j->ret->superseded += sr->superseded;
@@ -273,8 +274,8 @@ static enum err_code ledger_delivered(struct job *j, uint64_t to, const struct s
 	j->position = to;
 	if (fault_hit("ingest.delivered"))
 		return err_set(e, ERR_IO, "fault ingest.delivered");
-	return catalog_delivery(j->target->catalog, j->out->id, j->target->sink_name, from, to, to - from - refused,
-				sr->superseded, refused, e);
+	return catalog_delivery(j->target->catalog, j->out->id, j->target->sink_name, from, to,
+				to - from - refused - late, sr->superseded, refused, e);
 }
 
 struct chunk {
@@ -308,7 +309,7 @@ static enum err_code chunk_fill(struct job *j, struct chunk *ch, const void *con
 static enum err_code deliver_blocks(struct job *j, struct chunk *ch, struct err *e)
 {
 	uint32_t limit = j->plan->options.sink_rows ? j->plan->options.sink_rows : DEFAULT_SINK_ROWS;
-	uint64_t in_tx = 0, rank = j->position, next_rank, refused_before = 0;
+	uint64_t in_tx = 0, rank = j->position, next_rank, refused_before = j->ret->sink_refused;
 	int64_t ticked = 0;
 	for (;;) {
 		const void *const *recs;
@@ -330,8 +331,8 @@ static enum err_code deliver_blocks(struct job *j, struct chunk *ch, struct err 
 		if ((c = write_rows(j, ch->rows, k, rank, more, &sr, e)))
 			return c;
 		if (!more) {
-			uint64_t refused = j->ret->sink_refused - refused_before + ch->late;
-			if ((c = ledger_delivered(j, rank, &sr, refused, e)))
+			uint64_t refused = j->ret->sink_refused - refused_before;
+			if ((c = ledger_delivered(j, rank, &sr, refused, ch->late, e)))
 				return c;
 			refused_before = j->ret->sink_refused;
 			ch->late = in_tx = 0;
@@ -346,6 +347,30 @@ static enum err_code deliver_blocks(struct job *j, struct chunk *ch, struct err 
 		if (n == 0)
 			return ERR_OK;
 	}
+}
+
+/* Behind the store's position. What it took before is told the ledger once more, for it may not have heard of it. */
+static enum err_code resume(struct job *j, struct err *e)
+{
+	const struct sink_result known = {0, j->out->superseded};
+	uint64_t to = j->position;
+	j->ret->resumed = to > 0;
+	if (to == 0)
+		return ERR_OK;
+	extsort_skip(j->sort, to);
+	j->position = 0;
+	j->ret->sink_refused = j->out->refused_by_sink;
+	return ledger_delivered(j, to, &known, j->out->refused_by_sink, 0, e);
+}
+
+/* Which of the records before the point of resumption were late ones is not known there; at the end the sums are. */
+static enum err_code settle_counts(struct job *j, struct err *e)
+{
+	const struct ingest_result *r = j->ret;
+	if (!r->resumed || r->verdict.nlate == 0)
+		return ERR_OK;
+	return catalog_delivery(j->target->catalog, j->out->id, j->target->sink_name, 0, j->position,
+				r->verdict.accepted - r->sink_refused, r->superseded, r->sink_refused, e);
 }
 
 static enum err_code deliver(struct job *j, struct err *e)
@@ -363,15 +388,8 @@ static enum err_code deliver(struct job *j, struct err *e)
 		c = extsort_finish(j->sort, e);
 	if (c)
 		return c;
-	j->ret->resumed = j->position > 0;
-	if (j->position) {
-		extsort_skip(j->sort, j->position);
-		struct sink_result none = {0};
-		uint64_t to = j->position;
-		j->position = 0;
-		if ((c = ledger_delivered(j, to, &none, 0, e)))
-			return c;
-	}
+	if ((c = resume(j, e)))
+		return c;
 	struct chunk ch = {0};
 	c = deliver_blocks(j, &ch, e);
 	free(ch.rows);
@@ -379,6 +397,8 @@ static enum err_code deliver(struct job *j, struct err *e)
 		c = quarantine_late(j, j->refused_rows, j->nrefused, "sink", "refused", j->refused_reason, e);
 	if (!c && j->nrefused)
 		c = quarantine_commit(t->quarantine, e);
+	if (!c)
+		c = settle_counts(j, e);
 	return c ? c : t->sink_class->end(t->sink, e);
 }
 

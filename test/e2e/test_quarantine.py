@@ -274,7 +274,7 @@ def test_a_table_without_key_has_every_row(tmp_path):
     (tmp_path / "a.csv").write_text("id,n\na,1\na,1\nb,x\n")
     run("ingest", *arguments, "--to", f"sqlite:{out}", tmp_path / "a.csv", code=1)
     assert balance(out, *arguments, tmp_path / "a.csv")["balanced"]
-    tampered(out / "ks.db", "DELETE FROM small WHERE rowid = 1")
+    tampered(out / "ks.db", "DELETE FROM small WHERE _mysimbdp_row = 1")
     assert not balance(out, *arguments, code=1)["balanced"]
 
 
@@ -285,6 +285,7 @@ def test_repeats_balance(tmp_path):
     run("ingest", *arguments, "--to", f"sqlite:{out}", tmp_path / "a.csv", code=1)
     checked = balance(out, *arguments, tmp_path / "a.csv")
     assert (checked["records"], checked["accepted"], checked["rejected"]) == (5, 2, 3)
+    assert (checked["delivered"], checked["outputs"][0]["refused_by_sink"]) == (2, 0)
     # The rule goes: what it held back comes, and the balance holds.
     plain = small(tmp_path, "plain")
     assert as_json("quarantine", "replay", "--db", out, *plain)["passed"] == 2
