@@ -95,7 +95,8 @@ def test_a_program_that_cannot_start_parks_nothing(quick, tmp_path):
 
 def test_schedule_starts_skips_and_folds(quick, tmp_path):
     small_tenant.add(quick, tmp_path, schedule="@every 1s")
-    wait_until(lambda: any(r["state"] == "skipped" and r["repeats"] >= 2 for r in runs(quick)), what="folded empty ticks")
+    wait_until(lambda: any(r["state"] == "skipped" and r["repeats"] >= 2 for r in runs(quick)),
+               what="folded empty ticks")
     assert len(runs(quick)) == 1 and "nothing is staged" in runs(quick)[0]["reason"]
     [id] = upload(quick, ("a.csv", csv_of("a", 3)))
     quick.wait_for_file(id, "delivered")
@@ -141,7 +142,8 @@ def test_forbid_waits_and_replace_stops(quick, tmp_path):
     entry = quick.get(f"/v1/runs/{first['id']}").json
     assert entry["state"] == "failed" and "replaced by the next start" in entry["reason"]
     # The slow file is dealt anew, and starts without anything new leave its run alone.
-    wait_until(lambda: any("goes on" in r["reason"] and r["repeats"] >= 1 for r in runs(quick)), what="the run that goes on")
+    wait_until(lambda: any("goes on" in r["reason"] and r["repeats"] >= 1 for r in runs(quick)),
+               what="the run that goes on")
     assert quick.get(f"/v1/files/{a}").json["state"] == "assigned"
 
 
@@ -197,9 +199,11 @@ def test_an_app_sees_only_its_workspace(quick, tmp_path):
     small_tenant.add(quick, tmp_path, name="other")
     upload(quick, ("secret.csv", csv_of("s", 1)), name="other")
     data = quick.data
-    small_tenant.add(quick, tmp_path, script=f"id -u; cat {data}/ledger.db {data}/admin.token; ls {data} {data}/staging; "
+    small_tenant.add(quick, tmp_path, script=f"id -u; cat {data}/ledger.db {data}/admin.token; "
+                     f"ls {data} {data}/staging; "
                      f"cat {data}/staging/other/.files/1; chmod 666 $SOURCE_PATH/acme/in/a.csv; echo evil >>"
-                     "$SOURCE_PATH/acme/in/a.csv; touch $SOURCE_PATH/x; rm -f $SOURCE_PATH/acme/in/a.csv && echo removed; "
+                     "$SOURCE_PATH/acme/in/a.csv; touch $SOURCE_PATH/x; "
+                     "rm -f $SOURCE_PATH/acme/in/a.csv && echo removed; "
                      "ls /proc | grep -c '^[0-9]'")
     [a] = upload(quick, ("a.csv", csv_of("a", 2)))
     entry = run_now(quick)
@@ -360,7 +364,8 @@ def test_retention_after_days(stopped_platform, tmp_path):
     assert "data_retention_period_days is 7" in p.wait_for_file(old, "expired")["status"]
     assert not (p.data / "staging/acme/.files" / old[1:]).exists()
     assert (p.data / "staging/acme/.files" / kept[1:]).exists()
-    wait_until(lambda: [f.name for f in (p.data / "outputs/acme").rglob("*.csv")] == ["kept.csv"], what="the output's end")
+    wait_until(lambda: [f.name for f in (p.data / "outputs/acme").rglob("*.csv")] == ["kept.csv"],
+               what="the output's end")
     wait_until(lambda: not select(p.data / "quarantine/acme/quarantine.db",
                                   "SELECT 1 FROM entry WHERE state = 'open'"), what="the quarantine's erasure")
     wait_until(lambda: {"original", "output", "quarantine"} <= {
@@ -373,4 +378,5 @@ def test_a_file_that_no_app_takes_says_so(quick, tmp_path):
     a, b = upload(quick, ("in-a.csv", csv_of("a", 1)), ("b.csv", csv_of("b", 1)))
     run_now(quick)
     quick.wait_for_file(a, "delivered")
-    wait_until(lambda: "no app takes a file of this name" in quick.get(f"/v1/files/{b}").json["status"], what="the reason")
+    wait_until(lambda: "no app takes a file of this name" in quick.get(f"/v1/files/{b}").json["status"],
+               what="the reason")
