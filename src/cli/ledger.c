@@ -20,8 +20,8 @@
 struct check {
 	const struct cli *cli;
 	struct table *table;
-	struct jsonw *w;                 /* NULL: for people */
-	struct buf problems;             /* for people, one a line */
+	struct jsonw *w;     /* NULL: for people */
+	struct buf problems; /* for people, one a line */
 	uint64_t outputs, unbalanced, reread, records, accepted, rejected, delivered, rows;
 };
 
@@ -147,11 +147,12 @@ static void print_people(struct check *k, const struct recounted_files *f)
 	for (unsigned i = 0; i < f->nproblems; i++)
 		printf("%s%s%s\n", s->red, plain_text(k->cli->arena, f->problem[i]), s->reset);
 	bool good = !k->unbalanced && !f->nproblems;
-	printf("%s%s%s: %s output%s, %s read again; %s records = %s accepted + %s rejected; %s delivered, %s rows now\n",
-	       good ? s->green : s->red, good ? "balanced" : "not balanced", s->reset, human_count(k->outputs, n[0]),
-	       k->outputs == 1 ? "" : "s", human_count(k->reread, n[1]), human_count(k->records, n[2]),
-	       human_count(k->accepted, n[3]), human_count(k->rejected, n[4]), human_count(k->delivered, n[5]),
-	       human_count(k->rows, (char[32]){0}));
+	printf(
+	    "%s%s%s: %s output%s, %s read again; %s records = %s accepted + %s rejected; %s delivered, %s rows now\n",
+	    good ? s->green : s->red, good ? "balanced" : "not balanced", s->reset, human_count(k->outputs, n[0]),
+	    k->outputs == 1 ? "" : "s", human_count(k->reread, n[1]), human_count(k->records, n[2]),
+	    human_count(k->accepted, n[3]), human_count(k->rejected, n[4]), human_count(k->delivered, n[5]),
+	    human_count(k->rows, (char[32]){0}));
 	if (f->kept + f->missing + f->wrong_size)
 		printf("originals on disk: %s of %s\n", human_count(f->kept, n[0]),
 		       human_count(f->kept + f->missing + f->wrong_size, n[1]));
@@ -160,10 +161,10 @@ static void print_people(struct check *k, const struct recounted_files *f)
 /* One tenant, or the stand-alone outputs. */
 static enum err_code check_one(const struct cli *cli, struct recount *r, struct jsonw *w, struct err *e)
 {
-	static const char *const heads[] = {"OUTPUT", "FILE", "STATE", "IN FILE", "RECORDS", "ACCEPTED", "QUARANTINE",
-					    "DELIVERED", "ROWS NOW", "BALANCED"};
-	static const enum table_align align[] = {TABLE_LEFT, TABLE_LEFT, TABLE_LEFT, TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT,
-						 TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT, TABLE_LEFT};
+	static const char *const heads[] = {"OUTPUT",	"FILE",	      "STATE",	   "IN FILE",  "RECORDS",
+					    "ACCEPTED", "QUARANTINE", "DELIVERED", "ROWS NOW", "BALANCED"};
+	static const enum table_align align[] = {TABLE_LEFT,  TABLE_LEFT,  TABLE_LEFT,	TABLE_RIGHT, TABLE_RIGHT,
+						 TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT, TABLE_RIGHT, TABLE_LEFT};
 	struct check k = {.cli = cli, .w = w};
 	struct recounted_files f = {0};
 	k.table = table_new(cli->arena, 10, heads, align);
@@ -203,7 +204,8 @@ static enum err_code ledger_at(const char *dir, struct catalog **ret, struct err
 static enum err_code check_db(const struct cli *cli, const char *dir, struct jsonw *w, struct err *e)
 {
 	struct documents d;
-	struct recount r = {.cli = cli, .tenant = "", .coredms = dir, .files = cli->argv + 1, .quick = cli_has(cli, "quick")};
+	struct recount r = {
+	    .cli = cli, .tenant = "", .coredms = dir, .files = cli->argv + 1, .quick = cli_has(cli, "quick")};
 	enum err_code code = documents_load(cli, &d, e);
 	if (code)
 		return code;
@@ -252,7 +254,8 @@ static enum err_code check_tenants(const struct cli *cli, const char *data, stru
 	}
 	for (size_t i = 0; !code && i < n; i++) {
 		if (!w)
-			printf("%s%s%s\n", style_get(cli->colour_out)->bold, t[i].id, style_get(cli->colour_out)->reset);
+			printf("%s%s%s\n", style_get(cli->colour_out)->bold, t[i].id,
+			       style_get(cli->colour_out)->reset);
 		code = check_tenant(cli, data, t[i].id, w, e);
 		if (!w)
 			putchar('\n');
@@ -300,27 +303,28 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option options[] = {
-	{"db", 0, "DIR", "without a platform: the DIR of `mysimbdp ingest --to sqlite:DIR`", "dir"},
-	{"config", 'c', "FILE", "with --db: the data file configuration", "file"},
-	{"agreement", 'a', "FILE", "with --db: the service agreement, for its quality rules", "file"},
-	{"quick", 0, NULL, "do not read the files again; store and quarantine only", NULL},
-	{0},
+    {"db", 0, "DIR", "without a platform: the DIR of `mysimbdp ingest --to sqlite:DIR`", "dir"},
+    {"config", 'c', "FILE", "with --db: the data file configuration", "file"},
+    {"agreement", 'a', "FILE", "with --db: the service agreement, for its quality rules", "file"},
+    {"quick", 0, NULL, "do not read the files again; store and quarantine only", NULL},
+    {0},
 };
 
 const struct verb verb_ledger = {
-	.name = "ledger",
-	.usage = "check [TENANT] | check --db DIR --config DATA-FILE.json [FILE...]",
-	.summary = "does the ledger balance? recounted from files, store and quarantine",
-	.options = options,
-	.min_args = 1,
-	.max_args = -1,
-	.help = "For every output: parsed = accepted + rejected, and accepted = delivered + refused by the sink. The retained\n"
-		"file is read again through the gate, rows are counted by their lineage in the store, rejected records in\n"
-		"the quarantine; no counter is compared with itself. Needs the data directory (--data).\n"
-		"With --db, files that were ingested may be named to be read again.\n\n"
-		"exit code: 0 balanced, 1 not (each equation that fails is told with its numbers)\n\n"
-		"  mysimbdp ledger check\n"
-		"  mysimbdp ledger check client_a\n"
-		"  mysimbdp ledger check --db out --config data-file.json reviews.csv",
-	.run = run,
+    .name = "ledger",
+    .usage = "check [TENANT] | check --db DIR --config DATA-FILE.json [FILE...]",
+    .summary = "does the ledger balance? recounted from files, store and quarantine",
+    .options = options,
+    .min_args = 1,
+    .max_args = -1,
+    .help =
+	"For every output: parsed = accepted + rejected, and accepted = delivered + refused by the sink. The retained\n"
+	"file is read again through the gate, rows are counted by their lineage in the store, rejected records in\n"
+	"the quarantine; no counter is compared with itself. Needs the data directory (--data).\n"
+	"With --db, files that were ingested may be named to be read again.\n\n"
+	"exit code: 0 balanced, 1 not (each equation that fails is told with its numbers)\n\n"
+	"  mysimbdp ledger check\n"
+	"  mysimbdp ledger check client_a\n"
+	"  mysimbdp ledger check --db out --config data-file.json reviews.csv",
+    .run = run,
 };

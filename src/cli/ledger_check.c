@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define MEMORY ((size_t)256 << 20)
-#define TRIES 3              /* an output that is at work meanwhile is looked at again */
+#define TRIES 3 /* an output that is at work meanwhile is looked at again */
 
 __attribute__((format(printf, 3, 4))) static void problem(char list[][200], unsigned *n, const char *fmt, ...)
 {
@@ -52,8 +52,8 @@ static enum err_code docs_load(struct recount *r, int64_t version, struct err *e
 	r->docs_version = version;
 	if (r->plan.quality)
 		return ERR_OK;
-	return err_set(e, ERR_DOCUMENT, "version %" PRId64 " of the documents of tenant \"%s\" can't be read any more", version,
-		       r->tenant);
+	return err_set(e, ERR_DOCUMENT, "version %" PRId64 " of the documents of tenant \"%s\" can't be read any more",
+		       version, r->tenant);
 }
 
 /* ---- evidence */
@@ -69,8 +69,8 @@ static const char *find_file(const struct recount *r, const struct catalog_outpu
 	for (size_t i = 0; r->files && r->files[i]; i++) {
 		char sha[SHA256_HEX];
 		uint64_t size;
-		if (strcmp(path_base(r->files[i]), o->name) == 0 && sha256_file(r->files[i], sha, &size, NULL) == ERR_OK &&
-		    strcmp(sha, o->sha256) == 0)
+		if (strcmp(path_base(r->files[i]), o->name) == 0 &&
+		    sha256_file(r->files[i], sha, &size, NULL) == ERR_OK && strcmp(sha, o->sha256) == 0)
 			return r->files[i];
 	}
 	return NULL;
@@ -85,7 +85,7 @@ static enum err_code read_again(struct recount *r, struct recounted *c, struct e
 		return ERR_OK;
 	}
 	struct ingest_plan plan = r->plan;
-	plan.options.now_us = c->out.created_us;     /* as when it was taken */
+	plan.options.now_us = c->out.created_us; /* as when it was taken */
 	plan.options.stop = r->cli->stop;
 	enum err_code code = ingest_check(&plan, path, NULL, &res, e);
 	if (!code) {
@@ -122,8 +122,11 @@ static enum err_code gather(struct recount *r, struct recounted *c, struct err *
 
 static bool is_builtin(const char *rule)
 {
-	static const char *const rules[] = {RULE_FIELD_COUNT, RULE_UNCLOSED_QUOTE, RULE_BAD_QUOTE, RULE_CELL_TOO_LONG,
-					    RULE_ROW_TOO_LONG, RULE_ENCODING, RULE_NUL, RULE_TYPE, RULE_NOT_NULL, RULE_KEY};
+	static const char *const rules[] = {RULE_FIELD_COUNT,  RULE_UNCLOSED_QUOTE,
+					    RULE_BAD_QUOTE,    RULE_CELL_TOO_LONG,
+					    RULE_ROW_TOO_LONG, RULE_ENCODING,
+					    RULE_NUL,	       RULE_TYPE,
+					    RULE_NOT_NULL,     RULE_KEY};
 	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
 		if (strcmp(rules[i], rule) == 0)
 			return true;
@@ -131,8 +134,9 @@ static bool is_builtin(const char *rule)
 	return false;
 }
 
-/* Records of a rule that is judged at the end of the file are part of the sorted order, and so of positions. Stand-alone
- * the documents given need not be those of that day: then any record of a quality rule may be one (*ret_most). */
+/* Records of a rule that is judged at the end of the file are part of the sorted order, and so of positions.
+ * Stand-alone the documents given need not be those of that day: then any record of a quality rule may be one
+ * (*ret_most). */
 static enum err_code late_records(struct recount *r, int64_t output, uint64_t *ret_least, uint64_t *ret_most,
 				  struct err *e)
 {
@@ -159,8 +163,8 @@ static void judge_file(const struct recount *r, struct recounted *c)
 	const struct catalog_output *o = &c->out;
 	uint64_t kept = c->q.open + c->q.replayed + c->q.erased;
 	if (c->parsed != c->accepted + c->rejected)
-		PROBLEM(c, "parsed = accepted + rejected: the file gives %" PRIu64 " = %" PRIu64 " + %" PRIu64, c->parsed,
-			c->accepted, c->rejected);
+		PROBLEM(c, "parsed = accepted + rejected: the file gives %" PRIu64 " = %" PRIu64 " + %" PRIu64,
+			c->parsed, c->accepted, c->rejected);
 	if (c->parsed != o->records)
 		PROBLEM(c, "the file has %" PRIu64 " records, the ledger says %" PRIu64, c->parsed, o->records);
 	/* Under other documents than those of the day the file divides otherwise, which is no fault. */
@@ -169,7 +173,8 @@ static void judge_file(const struct recount *r, struct recounted *c)
 		return;
 	}
 	if (r->data && c->rejected != kept)
-		PROBLEM(c, "the gate rejects %" PRIu64 " records of the file, the quarantine got %" PRIu64, c->rejected, kept);
+		PROBLEM(c, "the gate rejects %" PRIu64 " records of the file, the quarantine got %" PRIu64, c->rejected,
+			kept);
 }
 
 static enum err_code judge_delivered(struct recount *r, struct recounted *c, struct err *e)
@@ -181,24 +186,30 @@ static enum err_code judge_delivered(struct recount *r, struct recounted *c, str
 	if (code)
 		return code;
 	if (o->records != o->accepted + c->q.open + c->q.erased)
-		PROBLEM(c, "parsed = accepted + rejected: %" PRIu64 " = %" PRIu64 " + %" PRIu64 " in quarantine + %" PRIu64
-			" erased", o->records, o->accepted, c->q.open, c->q.erased);
+		PROBLEM(c,
+			"parsed = accepted + rejected: %" PRIu64 " = %" PRIu64 " + %" PRIu64 " in quarantine + %" PRIu64
+			" erased",
+			o->records, o->accepted, c->q.open, c->q.erased);
 	if (o->rejected != c->q.open + c->q.erased)
-		PROBLEM(c, "the ledger says %" PRIu64 " rejected, the quarantine holds %" PRIu64 " and %" PRIu64 " were erased",
+		PROBLEM(c,
+			"the ledger says %" PRIu64 " rejected, the quarantine holds %" PRIu64 " and %" PRIu64
+			" were erased",
 			o->rejected, c->q.open, c->q.erased);
 	if (o->accepted != o->delivered + refused)
-		PROBLEM(c, "accepted = delivered + refused by the sink: %" PRIu64 " = %" PRIu64 " + %" PRIu64, o->accepted,
-			o->delivered, refused);
+		PROBLEM(c, "accepted = delivered + refused by the sink: %" PRIu64 " = %" PRIu64 " + %" PRIu64,
+			o->accepted, o->delivered, refused);
 	if (o->refused_by_sink != refused)
-		PROBLEM(c, "the ledger says %" PRIu64 " refused by the sink, the quarantine holds %" PRIu64, o->refused_by_sink,
-			refused);
+		PROBLEM(c, "the ledger says %" PRIu64 " refused by the sink, the quarantine holds %" PRIu64,
+			o->refused_by_sink, refused);
 	if (!c->in_store || !c->done)
-		PROBLEM(c, "the ledger says delivered, the store %s", c->in_store ? "has not all of it" : "never saw it");
+		PROBLEM(c, "the ledger says delivered, the store %s",
+			c->in_store ? "has not all of it" : "never saw it");
 	else if ((c->position < first + late || c->position > first + most) && c->q.erased == 0)
-		PROBLEM(c, "delivered: the store took %" PRIu64 " records, %" PRIu64 " were accepted%s", c->position, first + late,
-			late ? " (with repeats that were left out)" : "");
+		PROBLEM(c, "delivered: the store took %" PRIu64 " records, %" PRIu64 " were accepted%s", c->position,
+			first + late, late ? " (with repeats that were left out)" : "");
 	if (c->rows > o->delivered)
-		PROBLEM(c, "rows <= delivered: %" PRIu64 " rows came from it, %" PRIu64 " were delivered", c->rows, o->delivered);
+		PROBLEM(c, "rows <= delivered: %" PRIu64 " rows came from it, %" PRIu64 " were delivered", c->rows,
+			o->delivered);
 	if (r->plan.data_file->nkey == 0 && c->rows != o->delivered)
 		PROBLEM(c, "rows = delivered in a table without key: %" PRIu64 " rows, %" PRIu64 " delivered", c->rows,
 			o->delivered);
@@ -221,7 +232,7 @@ static enum err_code judge(struct recount *r, struct recounted *c, struct err *e
 		c->note = "not delivered yet";
 		return ERR_OK;
 	case OUTPUT_EXPIRED:
-		if (!c->in_store)          /* it may have been refused before it expired */
+		if (!c->in_store) /* it may have been refused before it expired */
 			return ERR_OK;
 		return judge_delivered(r, c, e);
 	default:
@@ -307,12 +318,14 @@ static void look_at(struct recount *r, const struct catalog_file *f, struct reco
 	const char *path = path_original(&r->arena, r->data, r->tenant, f->id);
 	if (!path || stat(path, &st) != 0) {
 		n->missing++;
-		problem(n->problem, &n->nproblems, "f%" PRId64 " \"%.100s\" is %s, but its original is not on disk", f->id, f->name,
-			file_state_name(f->state));
+		problem(n->problem, &n->nproblems, "f%" PRId64 " \"%.100s\" is %s, but its original is not on disk",
+			f->id, f->name, file_state_name(f->state));
 	} else if ((uint64_t)st.st_size != f->size) {
 		n->wrong_size++;
-		problem(n->problem, &n->nproblems, "f%" PRId64 " \"%.100s\" was received with %" PRIu64 " bytes, its original has "
-			"%" PRIu64, f->id, f->name, f->size, (uint64_t)st.st_size);
+		problem(n->problem, &n->nproblems,
+			"f%" PRId64 " \"%.100s\" was received with %" PRIu64 " bytes, its original has "
+			"%" PRIu64,
+			f->id, f->name, f->size, (uint64_t)st.st_size);
 	} else {
 		n->kept++;
 	}
@@ -320,7 +333,9 @@ static void look_at(struct recount *r, const struct catalog_file *f, struct reco
 
 enum err_code recount_files(struct recount *r, struct recounted_files *ret, struct err *e)
 {
-	struct catalog_file_filter f = {.tenant = r->tenant, .limit = 1000, .oldest_first = true,
+	struct catalog_file_filter f = {.tenant = r->tenant,
+					.limit = 1000,
+					.oldest_first = true,
 					.states = 1u << FILE_STAGED | 1u << FILE_ASSIGNED | 1u << FILE_PROCESSED |
 						  1u << FILE_CHECKED | 1u << FILE_DELIVERED | 1u << FILE_FAILED};
 	struct catalog_file *list;

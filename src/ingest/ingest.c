@@ -37,8 +37,8 @@ struct job {
 	struct gate *gate;
 	struct ingest_result *ret;
 	int64_t version_base;
-	uint64_t position;          /* of the store, in the sorted order */
-	uint64_t *refused_rows;     /* by the sink */
+	uint64_t position;	/* of the store, in the sorted order */
+	uint64_t *refused_rows; /* by the sink */
 	size_t nrefused, refused_cap;
 	char refused_reason[192];
 };
@@ -77,19 +77,19 @@ static void defect_entry(struct job *j, const struct batch *b, const struct defe
 			 struct quarantine_entry *en)
 {
 	*en = (struct quarantine_entry){
-		.output = j->out->id,
-		.file = j->out->name,
-		.row = d->row,
-		.line = d->line,
-		.offset = d->offset,
-		.column = d->column,
-		.stage = d->stage,
-		.rule = d->rule,
-		.field = d->field >= 0 ? b->schema->fields[d->field].name : "",
-		.reason = d->reason,
-		.raw = {b->data + b->raw[d->index].off, b->raw[d->index].len},
-		.header = header,
-		.at_us = clock_now_us(),
+	    .output = j->out->id,
+	    .file = j->out->name,
+	    .row = d->row,
+	    .line = d->line,
+	    .offset = d->offset,
+	    .column = d->column,
+	    .stage = d->stage,
+	    .rule = d->rule,
+	    .field = d->field >= 0 ? b->schema->fields[d->field].name : "",
+	    .reason = d->reason,
+	    .raw = {b->data + b->raw[d->index].off, b->raw[d->index].len},
+	    .header = header,
+	    .at_us = clock_now_us(),
 	};
 }
 
@@ -137,7 +137,7 @@ static enum err_code take_batch(void *ctx, const struct batch *b, struct span he
 
 struct late {
 	struct job *j;
-	const char *stage, *rule, *reason;   /* for a record that has no defect of its own */
+	const char *stage, *rule, *reason; /* for a record that has no defect of its own */
 };
 
 static enum err_code late_found(void *ctx, struct batch *b, uint32_t r, struct span header, struct err *e)
@@ -187,11 +187,11 @@ static enum err_code ledger_checked(struct job *j, struct err *e)
 static enum err_code first_pass(struct job *j, struct err *e)
 {
 	struct extsort_options so = {
-		.dir = j->plan->options.spill_dir,
-		.memory = j->plan->options.sort_memory,
-		.background = true,
-		/* Uniqueness may reject a later record of a key that then must not have displaced the first. */
-		.last_only = j->packed.nkey > 0 && !quality_plan_needs_whole_file(j->plan->quality),
+	    .dir = j->plan->options.spill_dir,
+	    .memory = j->plan->options.sort_memory,
+	    .background = true,
+	    /* Uniqueness may reject a later record of a key that then must not have displaced the first. */
+	    .last_only = j->packed.nkey > 0 && !quality_plan_needs_whole_file(j->plan->quality),
 	};
 	struct pass_consumer consumer = {take_batch, j};
 	enum err_code c = extsort_new(&so, &j->sort, e);
@@ -279,9 +279,9 @@ static enum err_code ledger_delivered(struct job *j, uint64_t to, const struct s
 }
 
 struct chunk {
-	const struct packed_row **rows;   /* of this block, without the late ones */
+	const struct packed_row **rows; /* of this block, without the late ones */
 	size_t cap;
-	uint64_t late;                    /* left out since the last transaction */
+	uint64_t late; /* left out since the last transaction */
 };
 
 static enum err_code chunk_fill(struct job *j, struct chunk *ch, const void *const *recs, size_t n, uint32_t *ret_n,
@@ -379,8 +379,8 @@ static enum err_code deliver(struct job *j, struct err *e)
 	const struct verdict *v = &j->ret->verdict;
 	char table[160];
 	snprintf(table, sizeof table, "%s.%s", j->plan->data_file->key_space, j->plan->data_file->schema->name);
-	enum err_code c = catalog_output_versions(t->catalog, j->out->id, table, (int64_t)v->records + 1,
-						  &j->version_base, e);
+	enum err_code c =
+	    catalog_output_versions(t->catalog, j->out->id, table, (int64_t)v->records + 1, &j->version_base, e);
 	struct sink_file f = {j->out->id, j->out->name, j->version_base, t->epoch};
 	if (!c)
 		c = t->sink_class->begin(t->sink, &f, &j->position, e);
@@ -437,8 +437,8 @@ static void already(const struct catalog_output *o, struct ingest_result *ret)
 		return;
 	const struct json *defects = json_get(doc, "defects");
 	for (const struct json *d = defects ? defects->child : NULL; d && v->nrules < VERDICT_RULES_MAX; d = d->next)
-		v->rules[v->nrules++] = (struct rule_count){.rule = d->key.p, .records = (uint64_t)d->i,
-							    .records_new = (uint64_t)d->i};
+		v->rules[v->nrules++] =
+		    (struct rule_count){.rule = d->key.p, .records = (uint64_t)d->i, .records_new = (uint64_t)d->i};
 }
 
 enum err_code ingest_file(const struct ingest_plan *p, const struct ingest_target *t, const char *path,

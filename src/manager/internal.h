@@ -114,7 +114,7 @@ struct manager {
 	struct tenant_ctx *tenants;
 	struct run_slot *slots;
 	size_t nslots;
-	bool refresh;             /* something changed since the tenants were read */
+	bool refresh; /* something changed since the tenants were read */
 	int64_t refreshed_ns, retention_ns, flagged_ns, logs_ns;
 	bool separate_users; /* apps run as a user of their tenant */
 	const char *user_note;
