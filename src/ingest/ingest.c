@@ -24,6 +24,7 @@
 
 #define RESULT_MEMORY ((size_t)8 << 20)
 #define DEFAULT_SINK_ROWS 250000u
+#define REFUSALS_MAX ((size_t)64 << 10)
 #define VERDICT_JSON_MAX ((size_t)1 << 20)
 
 struct job {
@@ -37,10 +38,9 @@ struct job {
 	struct gate *gate;
 	struct ingest_result *ret;
 	int64_t version_base;
-	uint64_t position;	/* of the store, in the sorted order */
-	uint64_t *refused_rows; /* by the sink */
-	size_t nrefused, refused_cap;
-	char refused_reason[192];
+	uint64_t position;	       /* of the store, in the sorted order */
+	struct sink_refusal *refusals; /* of the open transaction */
+	size_t nrefusals, refusals_cap;
 };
 
 void ingest_result_done(struct ingest_result *r)
@@ -93,22 +93,19 @@ static void defect_entry(struct job *j, const struct batch *b, const struct defe
 	};
 }
 
-/* One entry a record: its first rejecting defect. Defects of a batch come stage by stage, so a record that the gate
- * rejects after the reader did is met twice; the reader's reason stays. */
+/* One entry a record: its first rejecting defect, which is the earliest stage's. */
 static enum err_code quarantine_batch(struct job *j, const struct batch *b, struct span header, struct err *e)
 {
-	uint64_t seen = 0;
+	uint64_t taken[BATCH_ROWS_MAX / 64] = {0};
 	for (uint32_t i = 0; i < b->ndefect; i++) {
 		const struct defect *d = &b->defect[i];
 		struct quarantine_entry en;
-		if (d->action == DEFECT_WARN || d->row == 0 || d->row == seen)
+		if (d->action == DEFECT_WARN || d->row == 0 || d->index >= b->nrow)
 			continue;
-		bool earlier = false;
-		for (uint32_t k = i; k-- > 0 && !earlier && b->defect[k].stage != d->stage;)
-			earlier = b->defect[k].row == d->row && b->defect[k].action != DEFECT_WARN;
-		seen = d->row;
-		if (earlier)
+		uint64_t *word = &taken[d->index / 64], bit = UINT64_C(1) << (d->index % 64);
+		if (*word & bit)
 			continue;
+		*word |= bit;
 		defect_entry(j, b, d, header, &en);
 		enum err_code c = quarantine_add(j->target->quarantine, &en, e);
 		if (c)
@@ -135,37 +132,65 @@ static enum err_code take_batch(void *ctx, const struct batch *b, struct span he
 
 /* ---- records that were rejected after their batch had gone: their text is read once more */
 
-struct late {
-	struct job *j;
-	const char *stage, *rule, *reason; /* for a record that has no defect of its own */
-};
+/* The defect that the gate gave the record when it saw it again, or NULL. */
+static const struct defect *own_defect(const struct batch *b, uint64_t row)
+{
+	for (uint32_t i = 0; i < b->ndefect; i++) {
+		if (b->defect[i].row == row && b->defect[i].action != DEFECT_WARN)
+			return &b->defect[i];
+	}
+	return NULL;
+}
 
+static int by_row(const void *x, const void *y)
+{
+	const struct sink_refusal *a = x, *b = y;
+	return (a->row > b->row) - (a->row < b->row);
+}
+
+/* Rejected by a rule that needs the whole file, or refused by the store. */
 static enum err_code late_found(void *ctx, struct batch *b, uint32_t r, struct span header, struct err *e)
 {
-	struct late *l = ctx;
-	struct defect own = {.rule = l->rule, .stage = l->stage, .row = b->first_row + r, .index = r, .field = -1};
-	const struct defect *d = NULL;
+	struct job *j = ctx;
+	struct sink_refusal key = {.row = b->first_row + r}, *refusal = NULL;
+	struct defect own = {.rule = "refused", .stage = "sink", .row = key.row, .index = r, .field = -1};
+	const struct defect *d = own_defect(b, key.row);
 	struct quarantine_entry en;
-	for (uint32_t i = 0; i < b->ndefect && !d; i++) {
-		if (b->defect[i].row == own.row && b->defect[i].action != DEFECT_WARN)
-			d = &b->defect[i];
-	}
+	if (j->nrefusals)
+		refusal = bsearch(&key, j->refusals, j->nrefusals, sizeof key, by_row);
+	if (!d && !refusal)
+		return err_set(e, ERR_INTERNAL, "record %llu was rejected, and nothing says why",
+			       (unsigned long long)key.row);
 	if (!d) {
-		snprintf(own.reason, sizeof own.reason, "%s", l->reason);
+		memcpy(own.reason, refusal->reason, sizeof own.reason);
 		if (b->locate)
 			b->locate(b, &own);
 		d = &own;
 	}
-	defect_entry(l->j, b, d, header, &en);
-	return quarantine_add(l->j->target->quarantine, &en, e);
+	defect_entry(j, b, d, header, &en);
+	return quarantine_add(j->target->quarantine, &en, e);
 }
 
-static enum err_code quarantine_late(struct job *j, const uint64_t *rows, uint64_t n, const char *stage,
-				     const char *rule, const char *reason, struct err *e)
+static enum err_code quarantine_rows(struct job *j, const uint64_t *rows, uint64_t n, struct err *e)
 {
-	struct late l = {j, stage, rule, reason};
-	struct pass_wanted w = {rows, n, &j->ret->verdict, late_found, &l};
+	struct pass_wanted w = {rows, n, &j->ret->verdict, late_found, j};
 	return n ? pass_find(j->plan, j->path, &w, e) : ERR_OK;
+}
+
+/* What the store refused of the open transaction lies in the quarantine before that transaction is committed: a kill
+ * between the two repeats the transaction and with it the refusals. */
+static enum err_code quarantine_refusals(struct job *j, struct err *e)
+{
+	uint64_t *rows = malloc(j->nrefusals * sizeof *rows);
+	if (!rows)
+		return err_oom(e);
+	qsort(j->refusals, j->nrefusals, sizeof *j->refusals, by_row);
+	for (size_t i = 0; i < j->nrefusals; i++)
+		rows[i] = j->refusals[i].row;
+	enum err_code c = quarantine_rows(j, rows, j->nrefusals, e);
+	free(rows);
+	j->nrefusals = 0;
+	return c ? c : quarantine_commit(j->target->quarantine, e);
 }
 
 static enum err_code ledger_checked(struct job *j, struct err *e)
@@ -201,8 +226,7 @@ static enum err_code first_pass(struct job *j, struct err *e)
 		c = pass_show_late(j->plan, j->path, j->ret, e);
 	const struct verdict *v = &j->ret->verdict;
 	if (!c && !j->ret->refused)
-		c = quarantine_late(j, v->late, v->nlate, "quality", "unique",
-				    "its value occurs in an earlier record of the file", e);
+		c = quarantine_rows(j, v->late, v->nlate, e);
 	if (!c)
 		c = quarantine_commit(j->target->quarantine, e);
 	return c ? c : ledger_checked(j, e);
@@ -225,27 +249,27 @@ static bool is_late(const struct verdict *v, uint64_t row)
 
 static enum err_code note_refusal(struct job *j, const struct sink_refusal *r, struct err *e)
 {
-	if (j->nrefused == j->refused_cap) {
-		size_t cap = j->refused_cap ? j->refused_cap * 2 : 16;
-		uint64_t *more = cap > ((size_t)1 << 20) ? NULL : realloc(j->refused_rows, cap * sizeof *more);
+	if (j->nrefusals == j->refusals_cap) {
+		size_t cap = j->refusals_cap ? j->refusals_cap * 2 : 16;
+		struct sink_refusal *more = cap > REFUSALS_MAX ? NULL : realloc(j->refusals, cap * sizeof *more);
 		if (!more)
-			return err_set(e, ERR_REFUSED, "the store refuses more than %zu records of this file: %s",
-				       j->nrefused, r->reason);
-		j->refused_rows = more;
-		j->refused_cap = cap;
+			return err_set(e, ERR_REFUSED, "the store refuses more than %zu records of one transaction: %s",
+				       j->nrefusals, r->reason);
+		j->refusals = more;
+		j->refusals_cap = cap;
 	}
-	j->refused_rows[j->nrefused++] = r->row;
-	memcpy(j->refused_reason, r->reason, sizeof j->refused_reason);
+	j->refusals[j->nrefusals++] = *r;
 	j->ret->sink_refused++;
 	return ERR_OK;
 }
 
-/* Write rows; a row that the store refuses is left out and the others are written. */
+/* Write rows; a row that the store refuses is left out and the others are written, in a transaction that then stays
+ * open (end_with_refusals). */
 static enum err_code write_rows(struct job *j, const struct packed_row **rows, uint32_t n, uint64_t position, bool more,
 				struct sink_result *sr, struct err *e)
 {
 	for (;;) {
-		struct sink_rows sw = {.rows = rows, .n = n, .position = position, .more = more};
+		struct sink_rows sw = {.rows = rows, .n = n, .position = position, .more = more || j->nrefusals};
 		struct sink_refusal refusal = {0};
 		enum err_code c = j->target->sink_class->write(j->target->sink, &sw, sr, &refusal, e);
 		if (c != ERR_INVALID)
@@ -261,6 +285,13 @@ static enum err_code write_rows(struct job *j, const struct packed_row **rows, u
 		memmove(&rows[k], &rows[k + 1], (n - k - 1) * sizeof *rows);
 		n--;
 	}
+}
+
+/* The open transaction had refusals: they are made durable first, then it. */
+static enum err_code end_with_refusals(struct job *j, uint64_t position, struct sink_result *sr, struct err *e)
+{
+	enum err_code c = quarantine_refusals(j, e);
+	return c ? c : write_rows(j, NULL, 0, position, false, sr, e);
 }
 
 /* A transaction is durable in the store: tell the ledger. Late records have a place in the order but are rejected ones,
@@ -330,6 +361,8 @@ static enum err_code deliver_blocks(struct job *j, struct chunk *ch, struct err 
 			rank = next_rank;
 		if ((c = write_rows(j, ch->rows, k, rank, more, &sr, e)))
 			return c;
+		if (!more && j->nrefusals && (c = end_with_refusals(j, rank, &sr, e)))
+			return c;
 		if (!more) {
 			uint64_t refused = j->ret->sink_refused - refused_before;
 			if ((c = ledger_delivered(j, rank, &sr, refused, ch->late, e)))
@@ -394,10 +427,6 @@ static enum err_code deliver(struct job *j, struct err *e)
 	c = deliver_blocks(j, &ch, e);
 	free(ch.rows);
 	if (!c)
-		c = quarantine_late(j, j->refused_rows, j->nrefused, "sink", "refused", j->refused_reason, e);
-	if (!c && j->nrefused)
-		c = quarantine_commit(t->quarantine, e);
-	if (!c)
 		c = settle_counts(j, e);
 	return c ? c : t->sink_class->end(t->sink, e);
 }
@@ -461,7 +490,7 @@ enum err_code ingest_file(const struct ingest_plan *p, const struct ingest_targe
 	enum err_code c = all(&j, e);
 	extsort_free(j.sort);
 	gate_free(j.gate);
-	free(j.refused_rows);
+	free(j.refusals);
 	ret->verdict.late = NULL;
 	ret->seconds = (double)(clock_mono_ns() - t0) / 1e9;
 	return c;
