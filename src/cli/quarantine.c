@@ -220,13 +220,15 @@ static enum err_code run_show(const struct cli *cli, struct origin *o, const cha
 		return print_buf(cli, &b, e);
 	}
 	const struct style *s = style_get(cli->colour_out);
+	/* A column counts in its cell's own line; in a record of several lines nobody remembers which that was. */
+	bool marked = en->field[0] && !memchr(en->raw.p, '\n', en->raw.n);
 	struct shown_defect d = {.d = {.rule = en->rule,
 				       .stage = en->stage,
 				       .row = en->row,
 				       .line = en->line,
 				       .offset = en->offset,
 				       .column = en->column,
-				       .field = -1,
+				       .field = marked ? 0 : -1,
 				       .cell = cell_at(en->raw, en->column)},
 				 .field_name = en->field[0] ? plain_text(cli->arena, en->field) : NULL,
 				 .record = en->raw};
