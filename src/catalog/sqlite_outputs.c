@@ -297,6 +297,32 @@ static enum err_code files_end(struct tx *tx, int64_t run, struct err *e)
 	return code;
 }
 
+/* Files that were delivered say how many records are there now: a replay has changed it. */
+static enum err_code files_restate(struct tx *tx, int64_t run, struct err *e)
+{
+	sqlite3_stmt *st;
+	int64_t id = 0;
+	for (;;) {
+		char name[256];
+		bool row;
+		struct ending end = {.state = FILE_DELIVERED};
+		enum err_code code = db_query(tx->db, &st, e,
+					      "SELECT id, name FROM file WHERE run = ?1 AND id > ?2 AND state = ?3 "
+					      "ORDER BY id LIMIT 1",
+					      "iid", run, id, (int)FILE_DELIVERED);
+		if (code || (code = db_next(tx->db, st, &row, e)) || !row)
+			return code;
+		id = db_int(st, 0);
+		snprintf(name, sizeof name, "%s", db_text(st, 1));
+		db_reset(st);
+		code = ending_of(tx, run, name, &end, e);
+		if (!code && end.state == FILE_DELIVERED)
+			code = db_exec(tx->db, e, "UPDATE file SET status = ?2 WHERE id = ?1", "it", id, end.status);
+		if (code)
+			return code;
+	}
+}
+
 static enum err_code settle(struct tx *tx, int64_t run, struct err *e)
 {
 	int64_t waiting, checked;
@@ -466,9 +492,11 @@ static enum err_code replayed_in(struct tx *tx, int64_t id, uint64_t gate, uint6
 	if (code || db_changes(tx->db) == 0)
 		return code;
 	snprintf(text, sizeof text,
-		 "%llu records of output o%lld \"%.200s\" have come out of the quarantine and are delivered",
-		 (unsigned long long)(gate + sink), (long long)id, b.name);
-	return output_event(tx, &b, "replay", text, e);
+		 "%llu record%s of output o%lld \"%.200s\" came out of the quarantine and %s delivered",
+		 (unsigned long long)(gate + sink), gate + sink == 1 ? "" : "s", (long long)id, b.name,
+		 gate + sink == 1 ? "is" : "are");
+	code = output_event(tx, &b, "replay", text, e);
+	return code || !b.run ? code : files_restate(tx, b.run, e);
 }
 
 static enum err_code output_replayed(struct catalog *c, int64_t id, uint64_t gate, uint64_t sink, struct err *e)

@@ -142,6 +142,8 @@ def test_name_with_spaces_and_a_day_of_client_a(tenants):
     assert all(version == base + row for _, row, version in after), "replay keeps the original versions"
     tenants.cli("quarantine", "replay", "client_a")
     assert select(db, "SELECT count(*) FROM analytics") == [(3,)], "once"
+    status = tenants.get("/tenant/client_a").json["files"][0]["status"]
+    assert status == "delivered: all 4 records are in coredms", "the file says what is true after the replay"
     ledger_balances(tenants, "client_a")
 
 
