@@ -7,8 +7,9 @@
 #define VERBS(X)                                                                                                       \
 	X(serve)                                                                                                       \
 	X(status)                                                                                                      \
-	X(tenant) X(upload) X(files) X(file) X(run) X(runs) X(schedule) X(quarantine) X(query) X(ledger) X(check)      \
-	    X(ingest) X(infer) X(config) X(completion) X(version) X(worker) X(supervise)
+	X(tenant)                                                                                                      \
+	X(upload) X(files) X(file) X(run) X(runs) X(schedule) X(quarantine) X(query) X(ledger) X(check) X(ingest)      \
+	    X(infer) X(config) X(completion) X(version) X(worker) X(supervise)
 
 #define DECLARE(v) extern const struct verb verb_##v __attribute__((weak));
 VERBS(DECLARE)
