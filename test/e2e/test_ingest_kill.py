@@ -114,25 +114,28 @@ def test_kill_at_each_stage(data, undisturbed, tmp_path, name, point):
 
 @pytest.mark.parametrize("name", ["keyed", "append"])
 def test_kill_at_random_moments(data, undisturbed, tmp_path, name):
+    """Kill again and again until five kills hit a running process; how long a run takes is learnt on the way."""
     rnd = random.Random(name)
-    t0 = time.monotonic()
-    ingest(data, name, tmp_path / "timing")
-    whole = time.monotonic() - t0
-    to = tmp_path / "killed"
-    kills = 0
-    for _ in range(12):
-        p = subprocess.Popen(command(data, name, to), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    longest, kills, directory = 0.5, 0, 0
+    for _ in range(60):
+        started = time.monotonic()
+        p = subprocess.Popen(command(data, name, tmp_path / str(directory)), stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
         try:
-            p.wait(timeout=rnd.uniform(0.2, 0.95) * whole)
-            break
+            p.wait(timeout=rnd.uniform(0.05, 0.95) * longest)
         except subprocess.TimeoutExpired:
             p.kill()
             p.wait()
             kills += 1
-    result = finish(data, name, to)
+            if kills == 5:
+                break
+            continue
+        longest = min(longest, time.monotonic() - started)
+        directory, kills = directory + 1, 0   # it came to its end: begin anew
+    assert kills == 5
+    result = finish(data, name, tmp_path / str(directory))
     same_result(result, undisturbed[name][1])
-    assert contents(to) == undisturbed[name][0]
-    assert kills >= 1
+    assert contents(tmp_path / str(directory)) == undisturbed[name][0]
 
 
 def test_interrupt_is_resumable(data, undisturbed, tmp_path):
