@@ -7,29 +7,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static void write_entry(struct jsonw *w, const struct quarantine_entry *q)
-{
-	char id[24];
-	snprintf(id, sizeof id, "q%" PRId64, q->id);
-	jsonw_begin(w, '{');
-	jsonw_kstr(w, "id", id);
-	write_id(w, "output", 'o', q->output);
-	jsonw_kstr(w, "file", q->file);
-	jsonw_kint(w, "row", (int64_t)q->row);
-	jsonw_kint(w, "line", (int64_t)q->line);
-	jsonw_kint(w, "column", q->column);
-	jsonw_kint(w, "offset", (int64_t)q->offset);
-	jsonw_kstr(w, "stage", q->stage);
-	jsonw_kstr(w, "rule", q->rule);
-	jsonw_kstr(w, "field", q->field);
-	jsonw_kstr(w, "reason", q->reason);
-	jsonw_key(w, "raw");
-	jsonw_span(w, q->raw);
-	jsonw_kstr(w, "state", q->state);
-	write_time(w, "at", q->at_us);
-	jsonw_end(w, '}');
-}
-
 static enum err_code write_all(struct req *r, struct quarantine *q, struct err *e)
 {
 	struct quarantine_filter f = {.file = req_query(r, "file"),
@@ -53,7 +30,7 @@ static enum err_code write_all(struct req *r, struct quarantine *q, struct err *
 	jsonw_key(w, "records");
 	jsonw_begin(w, '[');
 	for (size_t i = 0; i < n; i++)
-		write_entry(w, &en[i]);
+		quarantine_entry_write(&en[i], w);
 	jsonw_end(w, ']');
 	jsonw_key(w, "counts");
 	jsonw_begin(w, '[');

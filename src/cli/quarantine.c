@@ -8,7 +8,6 @@
 #include "base/fd.h"
 #include "cli/show.h"
 #include "cli/term.h"
-#include "record/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,50 +15,6 @@
 #include <string.h>
 
 #define JSON_MAX ((size_t)256 << 20)
-
-static void json_id(struct jsonw *w, const char *key, char letter, int64_t id)
-{
-	char text[24];
-	snprintf(text, sizeof text, "%c%" PRId64, letter, id);
-	jsonw_kstr(w, key, id ? text : NULL);
-}
-
-/* Bytes that are no UTF-8 can't be said in JSON: raw_hex has them exactly. */
-static void json_entry(struct jsonw *w, const struct quarantine_entry *en)
-{
-	char at[40];
-	jsonw_begin(w, '{');
-	json_id(w, "id", 'q', en->id);
-	json_id(w, "output", 'o', en->output);
-	jsonw_key(w, "file");
-	jsonw_span(w, span_str(en->file));
-	jsonw_kint(w, "row", (int64_t)en->row);
-	jsonw_kint(w, "line", (int64_t)en->line);
-	jsonw_kint(w, "column", en->column);
-	jsonw_kint(w, "offset", (int64_t)en->offset);
-	jsonw_kstr(w, "stage", en->stage);
-	jsonw_kstr(w, "rule", en->rule);
-	jsonw_kstr(w, "field", en->field);
-	jsonw_key(w, "reason");
-	jsonw_span(w, span_str(en->reason));
-	jsonw_key(w, "header");
-	jsonw_span(w, en->header);
-	jsonw_key(w, "raw");
-	jsonw_span(w, en->raw);
-	if (utf8_valid_prefix(en->raw.p, en->raw.n) < en->raw.n) {
-		jsonw_key(w, "raw_hex");
-		struct buf b;
-		buf_init(&b, JSON_MAX);
-		for (size_t i = 0; i < en->raw.n; i++)
-			buf_printf(&b, "%02x", (unsigned char)en->raw.p[i]);
-		jsonw_str(w, buf_cstr(&b));
-		buf_done(&b);
-	}
-	jsonw_kbool(w, "cut", en->cut);
-	jsonw_kstr(w, "state", en->state);
-	jsonw_kstr(w, "at", rfc3339(en->at_us, at));
-	jsonw_end(w, '}');
-}
 
 static void json_counts(struct jsonw *w, const struct origin_page *p)
 {
@@ -97,10 +52,12 @@ static enum err_code list_json(const struct cli *cli, const struct origin_page *
 	jsonw_key(&w, "records");
 	jsonw_begin(&w, '[');
 	for (size_t i = 0; i < p->n; i++)
-		json_entry(&w, &p->entry[i]);
+		quarantine_entry_write(&p->entry[i], &w);
 	jsonw_end(&w, ']');
 	json_counts(&w, p);
-	json_id(&w, "next", 'q', p->next);
+	char next[24];
+	snprintf(next, sizeof next, "q%" PRId64, p->next);
+	jsonw_kstr(&w, "next", p->next ? next : NULL);
 	jsonw_end(&w, '}');
 	return print_buf(cli, &b, e);
 }
@@ -216,7 +173,7 @@ static enum err_code run_show(const struct cli *cli, struct origin *o, const cha
 		struct jsonw w;
 		buf_init(&b, JSON_MAX);
 		jsonw_init(&w, &b);
-		json_entry(&w, en);
+		quarantine_entry_write(en, &w);
 		return print_buf(cli, &b, e);
 	}
 	const struct style *s = style_get(cli->colour_out);
@@ -283,7 +240,7 @@ static enum err_code export_json(struct export *x, const struct quarantine_entry
 	struct jsonw w;
 	buf_init(&b, JSON_MAX);
 	jsonw_init(&w, &b);
-	json_entry(&w, en);
+	quarantine_entry_write(en, &w);
 	bool ok = !b.failed;
 	if (ok) {
 		fwrite(b.p, 1, b.n, x->out);
@@ -334,8 +291,6 @@ static enum err_code run_export(const struct cli *cli, struct origin *o, struct 
 		return sys == EEXIST ? err_set(e, ERR_CONFLICT, "\"%s\" exists already", path)
 				     : err_sys(e, sys, "make \"%s\"", path);
 	}
-	if (o->client && !cli->quiet)
-		fprintf(stderr, "over the REST API: bytes that are no UTF-8 come as U+FFFD\n");
 	code = export_all(&x, o, &f, e);
 	bool bad = fflush(x.out) != 0 || ferror(x.out);
 	if (path && fclose(x.out) != 0)

@@ -109,9 +109,27 @@ void origin_close(struct origin *o)
 
 /* ---- pages */
 
-static void read_entry(const struct json *v, struct quarantine_entry *en)
+static int hex_digit(char c)
 {
-	const struct json *raw = json_get(v, "raw");
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The record's own bytes: raw, or raw_hex where they are no UTF-8. */
+static struct span read_raw(const struct json *v, struct arena *a)
+{
+	const struct json *raw = json_get(v, "raw"), *hex = json_get(v, "raw_hex");
+	if (hex && hex->type == JN_STRING && hex->s.n % 2 == 0) {
+		char *out = arena_alloc(a, hex->s.n / 2);
+		for (size_t i = 0; out && i < hex->s.n / 2; i++)
+			out[i] = (char)(hex_digit(hex->s.p[2 * i]) << 4 | (hex_digit(hex->s.p[2 * i + 1]) & 15));
+		if (out)
+			return (struct span){out, hex->s.n / 2};
+	}
+	return raw && raw->type == JN_STRING ? raw->s : (struct span){"", 0};
+}
+
+static void read_entry(const struct json *v, struct arena *a, struct quarantine_entry *en)
+{
 	*en = (struct quarantine_entry){
 	    .file = json_get_str(v, "file", ""),
 	    .row = (uint64_t)json_get_int(v, "row", 0),
@@ -122,7 +140,7 @@ static void read_entry(const struct json *v, struct quarantine_entry *en)
 	    .rule = json_get_str(v, "rule", ""),
 	    .field = json_get_str(v, "field", ""),
 	    .reason = json_get_str(v, "reason", ""),
-	    .raw = raw && raw->type == JN_STRING ? raw->s : (struct span){"", 0},
+	    .raw = read_raw(v, a),
 	    .cut = json_get_bool(v, "cut", false),
 	    .header = span_str(json_get_str(v, "header", "")),
 	    .state = json_get_str(v, "state", "open"),
@@ -160,7 +178,7 @@ static enum err_code remote_page(struct origin *o, const struct quarantine_filte
 	if (!p.entry || !p.count)
 		return err_oom(e);
 	for (const struct json *v = records ? records->child : NULL; v; v = v->next)
-		read_entry(v, &p.entry[p.n++]);
+		read_entry(v, a, &p.entry[p.n++]);
 	if (f->id && p.n && p.entry[0].id != f->id)
 		p.n = 0;
 	for (const struct json *v = counts ? counts->child : NULL; v; v = v->next)

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "record/defect.h"
 
 #include <stdint.h>
@@ -35,6 +36,10 @@ struct quarantine_entry {
 	const char *state;  /* "open", "replayed", "erased" */
 	int64_t at_us;
 };
+
+/* The entry as one JSON object, for the API and the command line. Bytes that are no UTF-8 can't be said in JSON: raw_hex
+ * has them exactly then. */
+void quarantine_entry_write(const struct quarantine_entry *en, struct jsonw *w);
 
 /* dir/quarantine.db, made when missing; a newer format is ERR_VERSION. Read-only: ERR_NOT_FOUND when there is none. */
 enum err_code quarantine_open(const char *dir, struct quarantine **ret, struct err *e) MUST_USE;

@@ -348,3 +348,16 @@ def test_on_a_platform(platform, tmp_path):
     platform.cli("ledger", "check")
     platform.cli("quarantine", "list", "nobody", code=3)
     platform.cli("ledger", "check", "nobody", code=3)
+
+
+def test_export_over_the_network_is_byte_exact(platform, tmp_path):
+    """Where the data directory is out of reach: the header line comes along, and bytes that are no UTF-8 as they were."""
+    small_tenant.add(platform, tmp_path)
+    record = b"x,caf\xe9 5"
+    [id] = small_tenant.upload(platform, ("a.csv", b"id,n\na,1\n" + record + b"\n"))
+    small_tenant.run_now(platform)
+    platform.wait_for_file(id, "delivered")
+    elsewhere = {"MYSIMBDP_DATA": str(tmp_path / "elsewhere"), "MYSIMBDP_TOKEN": platform.admin_token}
+    target = tmp_path / "out.csv"
+    platform.cli("quarantine", "export", "acme", "--out", target, env=elsewhere)
+    assert target.read_bytes() == b"id,n\n" + record + b"\n"
