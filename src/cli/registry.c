@@ -4,12 +4,13 @@
 
 #include <string.h>
 
-#define VERBS(X)                                                                                                       \
-	X(serve)                                                                                                       \
-	X(status)                                                                                                      \
-	X(tenant)                                                                                                      \
-	X(upload) X(files) X(file) X(run) X(runs) X(schedule) X(quarantine) X(query) X(ledger) X(check) X(ingest)      \
-	    X(infer) X(config) X(completion) X(version) X(worker) X(supervise)
+/* It does not come to rest on this list. */
+/* clang-format off */
+#define VERBS(X) \
+	X(serve) X(status) X(tenant) X(upload) X(files) X(file) X(run) X(runs) X(schedule) \
+	X(quarantine) X(query) X(ledger) X(check) X(ingest) X(infer) X(config) X(completion) \
+	X(version) X(worker) X(supervise)
+/* clang-format on */
 
 #define DECLARE(v) extern const struct verb verb_##v __attribute__((weak));
 VERBS(DECLARE)
