@@ -66,7 +66,8 @@ struct run_slot {
 	struct run_slot *next;
 	struct manager *m;
 	pthread_t thread;
-	struct arena arena; /* all below */
+	struct arena arena;  /* all below */
+	struct arena taking; /* of one try at taking or placing outputs: tries may be many */
 	int64_t run;
 	const char *tenant, *app;
 	enum trigger trigger;

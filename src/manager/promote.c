@@ -48,15 +48,19 @@ char *promoted_dir(struct arena *a, const char *data, const char *tenant, int64_
 /* Step 1. */
 static enum err_code take_directory(struct run_slot *s, const char *dir, struct err *e)
 {
-	char *out = arena_printf(&s->arena, "%s/%s/out", s->workspace, s->tenant);
-	char *parent = arena_printf(&s->arena, "%s/outputs/%s", s->m->data, s->tenant);
+	char *base = arena_printf(&s->taking, "%s/%s", s->workspace, s->tenant);
+	char *out = arena_printf(&s->taking, "%s/%s/out", s->workspace, s->tenant);
+	char *parent = arena_printf(&s->taking, "%s/outputs/%s", s->m->data, s->tenant);
 	struct stat st;
-	if (!out || !parent)
+	if (!base || !out || !parent)
 		return err_oom(e);
 	if (!lstat(dir, &st))
 		return ERR_OK; /* an earlier incarnation came this far */
+	/* An app of our own user may have closed them to us; moving a directory writes into it and its parent. */
+	(void)chmod(base, 0711);
 	if (lstat(out, &st) || !S_ISDIR(st.st_mode))
 		return err_set(e, ERR_REFUSED, "the app replaced its out/ by something that is no directory");
+	(void)chmod(out, 0700);
 	enum err_code rc = dir_make(parent, 0700, e);
 	if (!rc && rename(out, dir))
 		rc = err_sys(e, errno, "promote out/");
@@ -71,7 +75,7 @@ static void ignore(struct taking *t, const char *name, const char *why)
 			buf_char(&t->warnings, (unsigned char)*p < 32 || *p == 127 ? '?' : *p);
 		buf_printf(&t->warnings, " %s", why);
 	}
-	char *path = arena_printf(&t->s->arena, "%s/%s", t->dir, name);
+	char *path = arena_printf(&t->s->taking, "%s/%s", t->dir, name);
 	if (unlinkat(t->fd, name, 0) && path)
 		(void)!workspace_remove(path, NULL);
 }
@@ -153,6 +157,15 @@ static const struct catalog_file *source_of(const struct run_slot *s, const char
 	return s->nfiles == 1 ? &s->files[0] : best;
 }
 
+/* Asked before a byte is read: a hole of many gigabytes costs its maker nothing. */
+static enum err_code fits(const struct taking *t, uint64_t size, struct err *e)
+{
+	uint64_t most = t->s->spec.max_output_bytes;
+	if (!most || (t->ret->bytes <= most && size <= most - t->ret->bytes))
+		return ERR_OK;
+	return err_set(e, ERR_REFUSED, "the app left more than %" PRIu64 " bytes in out/ (apps.max_output)", most);
+}
+
 static enum err_code record(struct taking *t, const char *name, int fd, const struct catalog_file *input, uint64_t size,
 			    struct err *e)
 {
@@ -171,14 +184,11 @@ static enum err_code record(struct taking *t, const char *name, int fd, const st
 	if (t->ret->n == OUTPUTS_MAX)
 		return err_set(e, ERR_REFUSED, "the app left more than %d files in out/", OUTPUTS_MAX);
 	t->ret->bytes += read;
-	if (t->s->spec.max_output_bytes && t->ret->bytes > t->s->spec.max_output_bytes)
-		return err_set(e, ERR_REFUSED, "the app left more than %" PRIu64 " bytes in out/ (apps.max_output)",
-			       t->s->spec.max_output_bytes);
 	const struct catalog_file *from = input ? input : source_of(t->s, name);
 	t->ret->outputs[t->ret->n++] = (struct catalog_output_new){
-	    .name = arena_strdup(&t->s->arena, name),
+	    .name = arena_strdup(&t->s->taking, name),
 	    .size = read,
-	    .sha256 = arena_strdup(&t->s->arena, hex),
+	    .sha256 = arena_strdup(&t->s->taking, hex),
 	    .source = from ? from->name : "",
 	};
 	return t->ret->outputs[t->ret->n - 1].name && t->ret->outputs[t->ret->n - 1].sha256 ? ERR_OK : err_oom(e);
@@ -202,9 +212,9 @@ static enum err_code take_file(struct taking *t, const char *name, struct err *e
 		fd = openat(t->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, errno, "open \"out/%s\"", name);
-	enum err_code rc = ERR_OK;
 	const struct catalog_file *input = fstat(fd, &st) ? NULL : same_input(t, &st);
-	if (!input && st.st_nlink > 1)
+	enum err_code rc = fits(t, (uint64_t)st.st_size, e);
+	if (!rc && !input && st.st_nlink > 1)
 		rc = detach(t, name, &fd, e);
 	if (!rc && !input && (fchown(fd, geteuid(), getegid()) || fchmod(fd, 0400)))
 		rc = err_sys(e, errno, "take over \"out/%s\"", name);
@@ -274,12 +284,12 @@ static enum err_code take_files(struct taking *t, struct err *e)
 
 static enum err_code stat_inputs(struct taking *t, struct err *e)
 {
-	t->inputs = arena_array(&t->s->arena, t->s->nfiles + 1, sizeof *t->inputs);
+	t->inputs = arena_array(&t->s->taking, t->s->nfiles + 1, sizeof *t->inputs);
 	if (!t->inputs)
 		return err_oom(e);
 	for (size_t i = 0; i < t->s->nfiles; i++) {
 		const struct catalog_file *f = &t->s->files[i];
-		char *p = path_original(&t->s->arena, t->s->m->data, f->tenant, f->id);
+		char *p = path_original(&t->s->taking, t->s->m->data, f->tenant, f->id);
 		if (!p)
 			return err_oom(e);
 		(void)lstat(p, &t->inputs[i]);
@@ -291,9 +301,10 @@ enum err_code promote_take(struct run_slot *s, struct promoted *ret, struct err 
 {
 	struct taking t = {.s = s, .fd = -1, .ret = ret};
 	*ret = (struct promoted){0};
+	arena_reset(&s->taking); /* of the try before */
 	buf_init(&t.warnings, sizeof ret->warnings - 48);
-	t.dir = promoted_dir(&s->arena, s->m->data, s->tenant, s->run);
-	ret->outputs = arena_array(&s->arena, OUTPUTS_MAX, sizeof *ret->outputs);
+	t.dir = promoted_dir(&s->taking, s->m->data, s->tenant, s->run);
+	ret->outputs = arena_array(&s->taking, OUTPUTS_MAX, sizeof *ret->outputs);
 	if (!t.dir || !ret->outputs)
 		return err_oom(e);
 	enum err_code rc = take_directory(s, t.dir, e);

@@ -103,8 +103,10 @@ static enum err_code clear_workspaces(struct manager *m, struct err *e)
 			continue;
 		char *ws = path_join(&m->arena, path, en->d_name);
 		rc = ws ? runner_reap_workspace(ws, e) : err_oom(e);
-		if (!rc)
-			rc = workspace_remove(ws, e);
+		/* What cannot be removed is of no run any more, and no reason not to start. */
+		if (!rc && workspace_remove(ws, e))
+			log_err("a workspace cannot be removed", e, (struct log_field[]){LF("run", "r%" PRId64, run)},
+				1);
 	}
 	if (d)
 		closedir(d);

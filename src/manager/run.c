@@ -189,6 +189,12 @@ static bool promote(struct run_slot *s, struct ending *end, const char **ret_ref
 	return true;
 }
 
+static enum err_code place(struct run_slot *s, struct err *e)
+{
+	arena_reset(&s->taking); /* what was taken is in the ledger by now */
+	return promote_place(s->m->catalog, s->m->data, s->tenant, s->run, &s->taking, e);
+}
+
 static const char *why_failed(struct run_slot *s, const struct run_status *st, const char *refused)
 {
 	const char *asked = atomic_load(&s->stop_reason);
@@ -300,7 +306,7 @@ static void finish(struct run_slot *s, struct ending *end)
 		if (!pause_for_retry(s, "the end of a run cannot be recorded yet", &e))
 			return;
 	fault_hit("run.end.after");
-	while (ok && promote_place(s->m->catalog, s->m->data, s->tenant, s->run, &s->arena, &e))
+	while (ok && place(s, &e))
 		if (!pause_for_retry(s, "outputs of a run cannot be placed yet", &e))
 			return;
 	if (!ok) {
@@ -346,6 +352,7 @@ static enum err_code slot_new(struct manager *m, struct run_slot **ret, struct e
 	s->m = m;
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	arena_init(&s->arena, SLOT_MEMORY);
+	arena_init(&s->taking, SLOT_MEMORY);
 	s->user_note = m->user_note;
 	if (s->stop_fd < 0) {
 		free(s);
@@ -359,6 +366,7 @@ static void slot_free(struct run_slot *s)
 {
 	fd_close(&s->stop_fd);
 	arena_done(&s->arena);
+	arena_done(&s->taking);
 	free(s);
 }
 

@@ -158,6 +158,10 @@ static enum err_code flatten(int top, const char *name, unsigned *counter, struc
  */
 enum err_code workspace_remove(const char *workspace, struct err *e)
 {
+	struct stat st;
+	/* An app of our own user may have closed the directory itself to us. */
+	if (!lstat(workspace, &st) && S_ISDIR(st.st_mode) && (st.st_mode & 0700) != 0700)
+		(void)chmod(workspace, 0700);
 	AUTO_FD int top = open(workspace, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	enum err_code rc = ERR_OK;
 	unsigned counter = 0;

@@ -227,6 +227,7 @@ enum err_code runner_reap_workspace(const char *workspace, struct err *e)
 	char path[1100];
 	arena_init(&a, 8 << 20);
 	snprintf(path, sizeof path, "%s/spec.json", workspace);
+	(void)chmod(workspace, 0711); /* an app of our own user may have closed it to us */
 	if (!spec_read(path, &a, &s, NULL)) {
 		/* With its manager gone the supervisor is ending by itself; this is for one that was killed. */
 		if (!nobody_alive(workspace, 200))

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define SPEC_MAX (1 << 20)
 
@@ -141,6 +142,7 @@ enum err_code status_write(const char *workspace, const struct run_status *s, st
 	struct jsonw w;
 	char path[1100];
 	snprintf(path, sizeof path, "%s/status.json", workspace);
+	(void)chmod(workspace, 0711); /* an app of our own user may have closed it to us */
 	buf_init(&b, 64 << 10);
 	jsonw_init(&w, &b);
 	jsonw_begin(&w, '{');

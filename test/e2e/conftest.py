@@ -113,14 +113,15 @@ class Platform:
         self.url = None
         self.admin_token = None
 
-    def start(self, *arguments, env=None, ready=True):
+    def start(self, *arguments, env=None, ready=True, binary=BIN, user=None):
         full = {k: v for k, v in os.environ.items() if not k.startswith("MYSIMBDP_")}
         full.update(env or {})
         (self.data / "serve.json").unlink(missing_ok=True)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [BIN, "serve", "--data", self.data, "--set", "api.port=0", *arguments],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=full, start_new_session=True)
+                [binary, "serve", "--data", self.data, "--set", "api.port=0", *arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=full, start_new_session=True, user=user,
+                group=user, extra_groups=None if user is None else [])
         if ready:
             wait_until(self._is_ready, 20, "serve being ready")
         return self

@@ -2,14 +2,16 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import time
 
 import pytest
 import small_tenant
-from conftest import BIN, SLOW, select, wait_until
+from conftest import BIN, SLOW, Platform, select, wait_until
 from small_tenant import csv_of, printed, rows, run_now, runs, upload
 
 QUICK = ["--set", "manager.retry_delay=0", "--set", "manager.run_attempts=2", "--set", "manager.worker_idle=1"]
@@ -225,6 +227,27 @@ def test_two_tenants_have_different_users(quick, tmp_path):
         assert entry["limits"]["user"]
     if os.geteuid() == 0:
         assert users[0] != users[1] and "0" not in users
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user of the test's choice needs root")
+@pytest.mark.parametrize("closed", ["chmod 500 out", "chmod 500 .", "chmod 0 ..", "chmod 0 out .. ."])
+def test_an_app_of_our_own_user_locks_nobody_out(tmp_path, closed):
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        os.chown(directory, 61236, 61236)
+        binary = shutil.copy(BIN, directory)
+        p = Platform(directory)
+        try:
+            p.start(*QUICK, binary=binary, user=61236)
+            small_tenant.add(p, tmp_path, script=f'cd "$SOURCE_PATH/$CLIENT_ID"; cp in/* out/; {closed}')
+            [a] = upload(p, ("a.csv", csv_of("a", 3)))
+            entry = run_now(p)
+            assert entry["state"] == "succeeded", entry
+            p.wait_for_file(a, "delivered")
+            assert not list((p.data / "workspace").iterdir())
+            p.stop()
+            p.start(*QUICK, binary=binary, user=61236)
+        finally:
+            p.end()
 
 
 def test_second_server_is_refused(quick):
