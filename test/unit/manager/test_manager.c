@@ -366,6 +366,7 @@ static struct run_slot slot(struct fixture *f, int64_t run, struct catalog_file 
 {
 	struct run_slot s = {.m = &f->m, .run = run, .tenant = "acme", .app = "default", .files = files, .nfiles = n};
 	arena_init(&s.arena, 64 << 20);
+	arena_init(&s.taking, 64 << 20);
 	s.workspace = workspace_path(&s.arena, f->dir, run);
 	char *out = arena_printf(&s.arena, "%s/acme/out", s.workspace);
 	OK(dir_make(out, 0700, err));
@@ -414,6 +415,7 @@ static void test_promotion_may_be_cut_anywhere(void **state)
 		assert_int_equal(access(path_output(&s.arena, f->dir, "acme", o[i].id, o[i].name), R_OK), 0);
 	assert_int_equal(access(promoted_dir(&s.arena, f->dir, "acme", run), F_OK), -1);
 	arena_done(&s.arena);
+	arena_done(&s.taking);
 }
 
 static void test_promotion_of_a_replaced_out(void **state)
@@ -428,6 +430,7 @@ static void test_promotion_of_a_replaced_out(void **state)
 	assert_int_equal(promote_take(&s, &p, &e), ERR_REFUSED);
 	assert_non_null(strstr(e.msg, "no directory"));
 	arena_done(&s.arena);
+	arena_done(&s.taking);
 }
 
 static void test_promotion_limits(void **state)
@@ -442,6 +445,7 @@ static void test_promotion_limits(void **state)
 	assert_int_equal(promote_take(&s, &p, &e), ERR_REFUSED);
 	assert_non_null(strstr(e.msg, "apps.max_output"));
 	arena_done(&s.arena);
+	arena_done(&s.taking);
 }
 
 static void test_twin_is_copied(void **state)
@@ -462,6 +466,7 @@ static void test_twin_is_copied(void **state)
 	assert_int_equal(stat(twin, &st), 0);
 	assert_int_equal(st.st_nlink, 1);
 	arena_done(&s.arena);
+	arena_done(&s.taking);
 }
 
 /* ---- retention */
