@@ -1,11 +1,50 @@
 /* quarantine_list.c: /v1/quarantine: rejected records of one tenant, with where they were and why, and their counts. */
 #include "api/server.h"
 
-#include "ingest/quarantine.h"
+#include "ingest/source_line.h"
 
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
+
+/* The upload that an output was made of: its source by name, or the only input of its run. */
+static enum err_code upload_of(struct req *r, int64_t output, const char **ret_path, int64_t *ret_file, struct err *e)
+{
+	struct catalog_output o;
+	struct catalog_file *files;
+	size_t n;
+	*ret_path = NULL;
+	enum err_code code = catalog_output_get(r->api->o.catalog, output, &r->arena, &o, e);
+	if (code == ERR_NOT_FOUND || (!code && !o.run))
+		return ERR_OK;
+	if (!code)
+		code = catalog_run_files(r->api->o.catalog, o.run, &r->arena, &files, &n, e);
+	for (size_t i = 0; !code && i < n; i++) {
+		if (n > 1 && strcmp(files[i].name, o.source) != 0)
+			continue;
+		*ret_path = path_original(&r->arena, r->api->o.data, o.tenant, files[i].id);
+		*ret_file = files[i].id;
+	}
+	return code;
+}
+
+/* Records of one output lie together in a page, so each upload is read once. */
+static enum err_code add_sources(struct req *r, struct quarantine_entry *en, size_t n, struct err *e)
+{
+	enum err_code code = ERR_OK;
+	for (size_t i = 0, end; !code && i < n; i = end) {
+		const char *path;
+		int64_t file = 0;
+		for (end = i; end < n && en[end].output == en[i].output; end++)
+			continue;
+		code = upload_of(r, en[i].output, &path, &file, e);
+		for (size_t k = i; k < end; k++)
+			en[k].source_file = file;
+		if (!code && path)
+			code = source_lines(path, en + i, end - i, e);
+	}
+	return code;
+}
 
 static enum err_code write_all(struct req *r, struct quarantine *q, struct err *e)
 {
@@ -24,6 +63,8 @@ static enum err_code write_all(struct req *r, struct quarantine *q, struct err *
 		code = quarantine_list(q, &f, &r->arena, &en, &n, e);
 	if (!code)
 		code = quarantine_counts(q, f.output, &r->arena, &counts, &ncounts, e);
+	if (!code)
+		code = add_sources(r, en, n, e);
 	if (code)
 		return code;
 	struct jsonw *w = &r->w;

@@ -167,6 +167,7 @@ static enum err_code run_show(const struct cli *cli, struct origin *o, const cha
 		return code;
 	if (!p.n)
 		return err_set(e, ERR_NOT_FOUND, "there is no record %s in this quarantine", id);
+	origin_add_source(o, &p.entry[0]);
 	const struct quarantine_entry *en = &p.entry[0];
 	if (cli->json) {
 		struct buf b;
@@ -195,6 +196,8 @@ static enum err_code run_show(const struct cli *cli, struct origin *o, const cha
 	       ", found by stage %s at %s\n",
 	       s->bold, en->id, s->reset, en->state, en->row, en->output, en->offset, en->stage,
 	       rfc3339(en->at_us, at));
+	if (en->source_line)
+		printf("uploaded as line %" PRIu64 " of f%" PRId64 "\n", en->source_line, en->source_file);
 	printf("%s%s%s\n", s->dim, what_next(en), s->reset);
 	return ERR_OK;
 }

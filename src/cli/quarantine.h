@@ -36,6 +36,8 @@ enum err_code origin_open(const struct cli *cli, struct origin *ret, int *ret_ar
 enum err_code origin_page(struct origin *o, const struct quarantine_filter *f, struct origin_page *ret,
 			  struct err *e) MUST_USE;
 void origin_close(struct origin *o);
+/* Fill source_file and source_line when a running platform can be asked; else they stay unknown. */
+void origin_add_source(struct origin *o, struct quarantine_entry *en);
 
 /* --rule, --field, --file, --output, --state, --limit, --cursor; ids like o3 and q17. */
 enum err_code origin_filter(const struct cli *cli, struct quarantine_filter *ret, struct err *e) MUST_USE;

@@ -75,6 +75,23 @@ static enum err_code open_tenant(const struct cli *cli, struct origin *o, struct
 	return client_open(cli, &o->client, e);
 }
 
+/* One record of a database at hand, as a running platform knows it: it can say where the record stands in the upload.
+ */
+void origin_add_source(struct origin *o, struct quarantine_entry *en)
+{
+	struct origin remote = {.cli = o->cli, .tenant = o->tenant};
+	struct quarantine_filter f = {.state = "*", .limit = 1, .id = en->id};
+	struct origin_page p;
+	struct err e;
+	if (o->client || !o->tenant || client_open(o->cli, &remote.client, &e))
+		return;
+	if (origin_page(&remote, &f, &p, &e) == ERR_OK && p.n && span_eq(p.entry[0].raw, en->raw)) {
+		en->source_file = p.entry[0].source_file;
+		en->source_line = p.entry[0].source_line;
+	}
+	client_close(remote.client);
+}
+
 static enum err_code open_db(struct origin *o, struct err *e)
 {
 	if (access(o->db, F_OK) != 0) {
@@ -146,6 +163,9 @@ static void read_entry(const struct json *v, struct arena *a, struct quarantine_
 	    .state = json_get_str(v, "state", "open"),
 	    .at_us = json_time(v, "at"),
 	};
+	const struct json *source = json_get(v, "source");
+	en->source_line = (uint64_t)json_get_int(source, "line", 0);
+	(void)origin_id(json_get_str(source, "file", ""), 'f', &en->source_file);
 	(void)origin_id(json_get_str(v, "id", ""), 'q', &en->id);
 	(void)origin_id(json_get_str(v, "output", ""), 'o', &en->output);
 }

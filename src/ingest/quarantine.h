@@ -35,10 +35,13 @@ struct quarantine_entry {
 	struct span header; /* the file's header line, empty without; replay needs the file's own column order */
 	const char *state;  /* "open", "replayed", "erased" */
 	int64_t at_us;
+	/* Where it stands in the upload, filled by source_line.h and not kept; 0 unknown. */
+	int64_t source_file; /* ledger id */
+	uint64_t source_line;
 };
 
-/* The entry as one JSON object, for the API and the command line. Bytes that are no UTF-8 can't be said in JSON: raw_hex
- * has them exactly then. */
+/* The entry as one JSON object, for the API and the command line. Bytes that are no UTF-8 can't be said in JSON:
+ * raw_hex has them exactly then. */
 void quarantine_entry_write(const struct quarantine_entry *en, struct jsonw *w);
 
 /* dir/quarantine.db, made when missing; a newer format is ERR_VERSION. Read-only: ERR_NOT_FOUND when there is none. */

@@ -52,5 +52,14 @@ void quarantine_entry_write(const struct quarantine_entry *en, struct jsonw *w)
 	jsonw_kbool(w, "cut", en->cut);
 	jsonw_kstr(w, "state", en->state);
 	jsonw_kstr(w, "at", rfc3339(en->at_us, at));
+	jsonw_key(w, "source");
+	if (en->source_line) {
+		jsonw_begin(w, '{');
+		write_id(w, "file", 'f', en->source_file);
+		jsonw_kint(w, "line", (int64_t)en->source_line);
+		jsonw_end(w, '}');
+	} else {
+		jsonw_null(w);
+	}
 	jsonw_end(w, '}');
 }

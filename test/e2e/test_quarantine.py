@@ -361,3 +361,21 @@ def test_export_over_the_network_is_byte_exact(platform, tmp_path):
     target = tmp_path / "out.csv"
     platform.cli("quarantine", "export", "acme", "--out", target, env=elsewhere)
     assert target.read_bytes() == b"id,n\n" + record + b"\n"
+
+
+def test_source_is_the_uploaded_files_line(platform, tmp_path):
+    """The program dropped a line with an empty cell, so the gate's line is one less than the upload's; a text that
+    occurs twice in the upload has no line rather than a guessed one."""
+    drop = r"""cd "$SOURCE_PATH/$CLIENT_ID" && sed '/^gone/d' in/a.csv > out/a.csv"""
+    small_tenant.add(platform, tmp_path, script=drop)
+    upload = b"id,n\r\na,1\r\ngone,\r\nb,x\r\n\"c\nd\",y\r\ne,z\r\ne,z\r\nf,w"
+    [id] = small_tenant.upload(platform, ("a.csv", upload))
+    small_tenant.run_now(platform)
+    platform.wait_for_file(id, "delivered")
+    records = platform.quarantine("acme")
+    assert [(r["line"], r["source"]) for r in records] == [
+        (3, {"file": id, "line": 4}), (4, {"file": id, "line": 5}), (6, None), (7, None), (8, {"file": id, "line": 9})]
+    shown = platform.cli("quarantine", "show", "acme", records[0]["id"]).stdout
+    assert f"uploaded as line 4 of {id}" in shown
+    shown = json.loads(platform.cli("quarantine", "show", "acme", records[0]["id"], "--json").stdout)
+    assert shown["source"] == {"file": id, "line": 4}
