@@ -1,6 +1,7 @@
 /* files.c: GET /tenant/{tenant}, /v1/files, the time line of a file, and forgetting a file before a run took it. */
 #include "api/server.h"
 
+#include "base/fault.h"
 #include "base/log.h"
 
 #include <inttypes.h>
@@ -162,12 +163,14 @@ enum err_code api_file_delete(struct req *r, struct err *e)
 		}
 		if (code)
 			return code;
-		if (r->api->o.manager && (code = manager_unstage(r->api->o.manager, &f, e)))
-			return code;
+		fault_hit("delete.moved");
 		log_info("file deleted", LF("tenant", "%s", f.tenant), LF("file_id", "f%" PRId64, f.id),
 			 LF("file", "%s", f.name));
 		code = catalog_file_get(r->api->o.catalog, f.id, &r->arena, &f, e);
 	}
+	/* Also when an earlier request came no further than the ledger. */
+	if (!code && r->api->o.manager)
+		code = manager_unstage(r->api->o.manager, &f, e);
 	if (!code)
 		write_file(&r->w, &f);
 	return code;

@@ -8,6 +8,7 @@
  *   outputs/TENANT/.run-RUN    of a run that succeeded: its files go to their places; of any other: removed
  *   workspace/RUN              of no run under way: ended, removed
  *   staging/TENANT/in          one link for each staged file
+ *   staging/TENANT/.files      no content of a file that its owner deleted
  */
 #include "manager/internal.h"
 
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static enum err_code end_children(struct manager *m, struct err *e)
 {
@@ -150,6 +152,28 @@ static void link_staged(struct manager *m)
 	} while (n == filter.limit);
 }
 
+/* Deleted by their owner when the platform ended, before their content was. */
+static void erase_deleted(struct manager *m)
+{
+	struct catalog_file_filter filter = {.states = 1u << FILE_DELETED, .limit = 1000, .oldest_first = true};
+	struct catalog_file *f;
+	size_t n = 0;
+	do {
+		if (catalog_files(m->catalog, &filter, &m->arena, &f, &n, NULL))
+			return;
+		for (size_t i = 0; i < n; i++) {
+			struct err e = {0};
+			filter.before = f[i].id;
+			char *original = path_original(&m->arena, m->data, f[i].tenant, f[i].id);
+			if (original && !access(original, F_OK) && manager_unstage(m, &f[i], &e))
+				log_err(
+				    "a deleted file cannot be erased", &e,
+				    (struct log_field[]){LF("tenant", "%s", f[i].tenant), LF("file", "%s", f[i].name)},
+				    2);
+		}
+	} while (n == filter.limit);
+}
+
 enum err_code recover(struct manager *m, struct err *e)
 {
 	enum err_code rc = end_children(m, e);
@@ -166,5 +190,6 @@ enum err_code recover(struct manager *m, struct err *e)
 	for (struct tenant_ctx *t = m->tenants; t; t = t->next)
 		clear_staging(m, t);
 	link_staged(m);
+	erase_deleted(m);
 	return ERR_OK;
 }

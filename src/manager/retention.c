@@ -63,10 +63,12 @@ static enum err_code erase_file(struct manager *m, const struct tenant_ctx *t, c
 		return rc;
 	snprintf(why, sizeof why, "erased: data_retention_period_days is %" PRId64 "; before that: %s. %.250s",
 		 t->agreement->retention_days, file_state_name(f->state), f->status ? f->status : "");
-	rc = catalog_file_move(m->catalog, f->id, 1u << f->state, FILE_EXPIRED, 0, why, e);
-	if (rc || !f->sha256[0]) /* a refused upload had no content */
-		return rc;
-	return catalog_erased(m->catalog, t->id, "original", f->id, f->name, f->size, "data_retention_period_days", e);
+	/* On record before the file is done with: a crash may repeat the record, never leave it out. */
+	if (f->sha256[0]) /* a refused upload had no content */
+		rc = catalog_erased(m->catalog, t->id, "original", f->id, f->name, f->size,
+				    "data_retention_period_days", e);
+	fault_hit("retention.recorded");
+	return rc ? rc : catalog_file_move(m->catalog, f->id, 1u << f->state, FILE_EXPIRED, 0, why, e);
 }
 
 static size_t files_pass(struct manager *m, const struct tenant_ctx *t, struct err *e)
@@ -101,11 +103,11 @@ static enum err_code erase_output(struct manager *m, const struct tenant_ctx *t,
 		char *dir = arena_strndup(&m->arena, path, (size_t)(path_base(path) - path - 1));
 		if (dir)
 			rmdir(dir);
-		rc = catalog_output_done(m->catalog, o->id, OUTPUT_EXPIRED, "erased: data_retention_period_days", e);
+		rc = catalog_erased(m->catalog, t->id, "output", o->id, o->name, o->size, "data_retention_period_days",
+				    e);
 	}
 	return rc ? rc
-		  : catalog_erased(m->catalog, t->id, "output", o->id, o->name, o->size, "data_retention_period_days",
-				   e);
+		  : catalog_output_done(m->catalog, o->id, OUTPUT_EXPIRED, "erased: data_retention_period_days", e);
 }
 
 static size_t outputs_pass(struct manager *m, const struct tenant_ctx *t, struct err *e)
@@ -144,7 +146,10 @@ static void quarantine_pass(struct manager *m, struct tenant_ctx *t, struct err 
 	if (t->expire_job || (t->expire_asked_ns && clock_mono_ns() - t->expire_asked_ns < HOUR_NS))
 		return;
 	t->expire_asked_ns = clock_mono_ns();
-	if (catalog_counts(m->catalog, t->id, &counts, e) || !counts.rejected)
+	if (catalog_counts(m->catalog, t->id, &counts, e))
+		return;
+	/* Replayed records are kept verbatim too. */
+	if (!(counts.rejected + counts.replayed + counts.refused_by_sink + counts.replayed_sink))
 		return;
 	snprintf(params, sizeof params, "{\"before_us\":%" PRId64 "}", clock_now_us() - days_of(t, false) * US_PER_DAY);
 	if (catalog_job_add(m->catalog, t->id, "expire", params, &t->expire_job, e))

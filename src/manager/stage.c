@@ -97,11 +97,11 @@ enum err_code manager_unstage(struct manager *m, const struct catalog_file *f, s
 		stage_unlink(m->data, f->tenant, f->name);
 	if (!original)
 		rc = err_oom(e);
-	else if (unlink(original) && errno != ENOENT)
-		rc = err_sys(e, errno, "erase file f%" PRId64, f->id);
-	if (!rc)
+	else if (!unlink(original))
 		rc = catalog_erased(m->catalog, f->tenant, "original", f->id, f->name, f->size, "deleted by its owner",
 				    e);
+	else if (errno != ENOENT) /* else it was erased before */
+		rc = err_sys(e, errno, "erase file f%" PRId64, f->id);
 	arena_done(&a);
 	return rc;
 }

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import BIN, ROOT, SLOW, select, wait_until
+from conftest import BIN, EXAMPLES, ROOT, SLOW, select, wait_until
 from rest import ONU, Raw, exchange, head, listing, nothing_left, problem, samples
 
 
@@ -179,6 +179,20 @@ def test_delete_before_a_run(tenants):
     problem(tenants.call("DELETE", "/v1/files/f999"), 404)
     problem(tenants.get("/v1/files/xyz"), 404)
     assert tenants.upload("client_b", ("d.csv", b"1")).status == 201
+
+
+def test_delete_that_was_cut_erases_at_the_next_start(stopped_platform):
+    p = stopped_platform.start(env={"MYSIMBDP_FAULT": "delete.moved=kill"})
+    p.cli("tenant", "add", EXAMPLES / "client_b")
+    p.call("POST", "/v1/tenants/client_b/pause")
+    id = p.upload("client_b", ("d.csv", b"1")).json["files"][0]["id"]
+    with pytest.raises(OSError):
+        p.call("DELETE", f"/v1/files/{id}")
+    p.process.wait(20)
+    p.start()
+    assert p.file_state(id) == "deleted"
+    assert not [f for d in ("in", ".files") for f in (p.data / "staging/client_b" / d).iterdir()]
+    assert select(p.data / "ledger.db", "SELECT kind, ref FROM erasure") == [("original", 1)]
 
 
 def test_time_line(tenants):

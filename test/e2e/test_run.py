@@ -396,6 +396,40 @@ def test_retention_after_days(stopped_platform, tmp_path):
     assert p.get(f"/v1/files/{kept}").json["state"] == "delivered" and len(rows(p)) == 3
 
 
+def test_retention_keeps_its_record_when_killed(stopped_platform, tmp_path):
+    p = stopped_platform.start(*QUICK, "--set", "retention.interval=1",
+                               env={"MYSIMBDP_FAULT": "retention.recorded=kill"})
+    small_tenant.add(p, tmp_path, data_retention_period_days=0)
+    [a] = upload(p, ("a.csv", csv_of("a", 3)))
+    p.call("POST", "/v1/tenants/acme/run")
+    p.process.wait(30)
+    p.start(*QUICK, "--set", "retention.interval=1")
+    p.wait_for_file(a, "expired")
+    assert ("original", 1) in select(p.data / "ledger.db", "SELECT kind, ref FROM erasure")
+    assert not (p.data / "staging/acme/.files" / a[1:]).exists()
+
+
+def test_retention_takes_replayed_records_too(stopped_platform, tmp_path):
+    p = stopped_platform.start(*QUICK)
+    small_tenant.add(p, tmp_path, data_retention_period_days=7)
+    [a] = upload(p, ("a.csv", b"id,n\nx,1\ny,99999999999999999999\n"))
+    run_now(p)
+    p.wait_for_file(a, "delivered")
+    small_tenant.add(p, tmp_path, data_retention_period_days=7, data_file={"schema": {
+        "type": "record", "name": "small", "fields": [{"name": "id", "type": "string"},
+                                                      {"name": "n", "type": ["null", "string"]}]}})
+    assert p.call("POST", "/v1/tenants/acme/quarantine/replay", {}).status == 202
+    wait_until(lambda: "y" in rows(p), what="the replayed record")
+    wait_until(lambda: p.get("/v1/tenants/acme").json["counts"]["rejected"] == 0, what="the ledger's knowing it")
+    p.stop()
+    database = p.data / "quarantine/acme/quarantine.db"
+    with sqlite3.connect(database) as quarantine:
+        quarantine.execute("UPDATE entry SET at_us = at_us - 8 * 86400 * 1000000")
+    quarantine.close()
+    p.start(*QUICK, "--set", "retention.interval=1")
+    wait_until(lambda: not select(database, "SELECT 1 FROM entry"), what="the quarantine's erasure")
+
+
 def test_a_file_that_no_app_takes_says_so(quick, tmp_path):
     small_tenant.add(quick, tmp_path, app={"input.file.pattern": "in-.*\\.csv"})
     a, b = upload(quick, ("in-a.csv", csv_of("a", 1)), ("b.csv", csv_of("b", 1)))
