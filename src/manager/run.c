@@ -465,6 +465,7 @@ static enum err_code fill_spec(struct run_slot *s, const struct tenant_ctx *t, c
 	sp->uid = uid;
 	sp->gid = uid;
 	sp->hide = s->m->data;
+	sp->own_program = !app->command;
 	if (t->data_file) {
 		struct csv_dialect *d = arena_alloc(&s->arena, sizeof *d);
 		if (d) {

@@ -61,6 +61,7 @@ static void app_main(const struct init_args *a)
 	const struct run_spec *s = &a->spec->run;
 	const char *where = a->spec->mount_at[0] ? a->spec->mount_at : s->workspace;
 	int rc, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int program = s->own_program ? open(a->argv[0], O_PATH | O_CLOEXEC) : -1; /* found before we are nobody */
 	sigset_t none;
 	setsid();
 	if ((rc = cgroup_join(&a->spec->group)))
@@ -88,6 +89,8 @@ static void app_main(const struct init_args *a)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	fcntl(a->report_fd, F_SETFD, FD_CLOEXEC);
 	syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
+	if (program >= 0)
+		syscall(SYS_execveat, program, "", a->argv, a->envp, AT_EMPTY_PATH);
 	execvpe(a->argv[0], a->argv, a->envp);
 	not_started(a, errno, "start the program");
 }

@@ -38,6 +38,7 @@ struct run_spec {
 	const char *hide;     /* directory that the program must not see beside its workspace (the data
 				 directory); kept where a mount namespace is permitted; may be NULL */
 	bool no_namespaces;
+	bool own_program; /* the platform's own: started even from where the tenant's user may not go (/root) */
 };
 
 struct run_status {

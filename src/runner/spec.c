@@ -45,6 +45,7 @@ static void spec_body(struct jsonw *w, const struct supervise_spec *s)
 	jsonw_kstr(w, "log_path", r->log_path);
 	jsonw_kint(w, "log_max", (int64_t)r->log_max);
 	jsonw_kbool(w, "namespaces", !r->no_namespaces);
+	jsonw_kbool(w, "own_program", r->own_program);
 	jsonw_kstr(w, "hide", r->hide ? r->hide : "");
 	jsonw_kstr(w, "cgroup", s->group.path);
 	jsonw_kstr(w, "limit_cpu", s->report.cpu);
@@ -117,6 +118,7 @@ enum err_code spec_read(const char *path, struct arena *a, struct supervise_spec
 		    .log_path = json_get_str(root, "log_path", ""),
 		    .log_max = (uint64_t)json_get_int(root, "log_max", RUN_LOG_DEFAULT),
 		    .no_namespaces = !json_get_bool(root, "namespaces", true),
+		    .own_program = json_get_bool(root, "own_program", false),
 		    .hide = json_get_str(root, "hide", ""),
 		},
 	    .parent = (pid_t)json_get_int(root, "parent", 0),
