@@ -109,7 +109,6 @@ class Platform:
     def __init__(self, directory):
         self.data = Path(directory) / "data"
         self.log = Path(directory) / "serve.log"
-        self.bin = BIN
         self.process = None
         self.url = None
         self.admin_token = None

@@ -9,11 +9,12 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import stat
 
 import pytest
 
-from conftest import EXAMPLES, generate, select, wait_until
+from conftest import BIN, BUILD, EXAMPLES, generate, select, wait_until
 
 ONU = EXAMPLES / "client_a/ONUData-sample_min_1 23.08.58.csv"
 REVIEWS = EXAMPLES / "client_b/reviews-sample.csv"
@@ -275,6 +276,17 @@ def test_app_without_output_is_a_result(platform, documents):
     platform.cli("run", "client_b")
     platform.wait_for_file(file["id"], "delivered", "processed")
     assert platform.get("/v1/runs").json["runs"][0]["files_out"] == 0
+
+
+def test_program_lies_where_tenants_may_not_go(stopped_platform, tmp_path):
+    """As in root's home: the platform's own app starts all the same, as the tenant's user."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    shutil.copy(BIN, private)
+    shutil.copytree(BUILD / "apps", private / "apps", ignore=shutil.ignore_patterns("*.p"))
+    stopped_platform.start(binary=private / BIN.name)
+    stopped_platform.cli("tenant", "add", EXAMPLES / "client_b")
+    deliver(stopped_platform, "client_b", (REVIEWS.name, REVIEWS.read_bytes()))
 
 
 def test_schedule_starts_runs_by_itself(tenants):
