@@ -2,7 +2,8 @@
  * ingest.c: `mysimbdp ingest`: files to a store, without a running platform.
  *
  * DIR holds everything: KEY_SPACE.db (the tables), ledger.db (which files, and what became of them), quarantine.db
- * (rejected records) and ingest.lock, which one process holds at a time; another waits for it.
+ * (rejected records) and ingest.lock, which one process holds at a time; another waits for it. For a store elsewhere
+ * (Cassandra) ledger and quarantine lie in --state.
  */
 #include "base/fd.h"
 #include "base/hash.h"
@@ -21,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define STATE_DIR "mysimbdp-state"
 #define LOCK_POLL_US 100000
 #define SPOOL_BLOCK ((size_t)256 << 10)
 
@@ -82,11 +84,16 @@ static enum err_code take_lock(const struct cli *cli, struct target *g, struct e
 static enum err_code target_open(const struct cli *cli, const struct documents *d, struct target *g, struct err *e)
 {
 	*g = (struct target){.lock = -1, .t.sink_name = "coredms"};
-	if (sink_find(cli_get(cli, "to"), &g->t.sink_class, &g->dir, e))
+	const char *to, *state = cli_get(cli, "state");
+	if (sink_find(cli_get(cli, "to"), &g->t.sink_class, &to, e))
 		return e->code;
+	if (state && !(g->t.sink_class->caps & SINK_REMOTE))
+		return err_set(e, ERR_USAGE, "--state is for stores elsewhere; %s keeps the ledger with its tables",
+			       g->t.sink_class->name);
+	g->dir = !(g->t.sink_class->caps & SINK_REMOTE) ? to : state ? state : STATE_DIR;
 	if (dir_make(g->dir, 0700, e) || take_lock(cli, g, e) || catalog_open_sqlite(g->dir, &g->t.catalog, e) ||
 	    quarantine_open(g->dir, &g->t.quarantine, e) ||
-	    g->t.sink_class->open(g->dir, d->data_file, &g->t.sink, e) || g->t.sink_class->table(g->t.sink, e))
+	    g->t.sink_class->open(to, d->data_file, &g->t.sink, e) || g->t.sink_class->table(g->t.sink, e))
 		return e->code;
 	return catalog_epoch_next(g->t.catalog, "", &g->t.epoch, e);
 }
@@ -225,7 +232,7 @@ static enum err_code run(const struct cli *cli, struct err *e)
 
 	if (!cli_get(cli, "to")) {
 		err_set(e, ERR_USAGE, "--to is missing: where the records go");
-		return err_hint(e, "--to sqlite:DIR makes DIR/KEY_SPACE.db");
+		return err_hint(e, "--to sqlite:DIR makes DIR/KEY_SPACE.db; --to cassandra:HOST makes KEY_SPACE there");
 	}
 	if (option_uint(cli, "sink-batch", 1, 100000000, &rows, e) || documents_load(cli, &d, e))
 		return e->code;
@@ -255,7 +262,8 @@ static enum err_code run(const struct cli *cli, struct err *e)
 
 static const struct cli_option options[] = {
     DOCUMENT_OPTIONS,
-    {"to", 't', "URI", "where records go: sqlite:DIR", NULL},
+    {"to", 't', "URI", "where records go: sqlite:DIR, or cassandra:HOST[:PORT][,HOST...][?OPTIONS]", NULL},
+    {"state", 0, "DIR", "for Cassandra: where ledger and quarantine are kept (default ./" STATE_DIR ")", "dir"},
     {"again", 0, NULL, "take files again that were delivered before, as newer versions", NULL},
     {"sink-batch", 0, "N", "records a transaction of the store (default 250000)", NULL},
     {0},
@@ -263,7 +271,7 @@ static const struct cli_option options[] = {
 
 const struct verb verb_ingest = {
     "ingest",
-    "--config DATA-FILE.json [--agreement SERVICE-AGREEMENT.json] --to sqlite:DIR FILE|-...",
+    "--config DATA-FILE.json [--agreement SERVICE-AGREEMENT.json] --to sqlite:DIR|cassandra:HOST FILE|-...",
     "take files to a store: check, quarantine what is bad, deliver the rest",
     options,
     1,
@@ -278,7 +286,8 @@ const struct verb verb_ingest = {
     "exit code: 0 all accepted, 1 some records rejected, 2 a file refused (nothing of it delivered), 3 fatal,\n"
     "           4 interrupted (run it again), 78 bad documents\n\n"
     "  mysimbdp ingest --config data-file.json --to sqlite:out reviews.csv\n"
-    "  mysimbdp query --db out 'SELECT count(*) FROM product_reviews'",
+    "  mysimbdp query --db out 'SELECT count(*) FROM product_reviews'\n"
+    "  mysimbdp ingest --config data-file.json --to 'cassandra:db1,db2?consistency=LOCAL_QUORUM' reviews.csv",
     run,
     false,
 };

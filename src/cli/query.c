@@ -9,7 +9,8 @@
 #include "base/json.h"
 #include "cli/term.h"
 #include "manager/manager.h"
-#include "sink/sqlite.h"
+#include "record/convert.h"
+#include "sink/query.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -80,17 +81,17 @@ static enum err_code flush(struct buf *b, struct err *e)
 /* ---- JSON: an array, one object a line */
 
 /* Names of the members: a name that came before gets a number. */
-static enum err_code json_names(const struct cli *cli, const struct sqlite_query *q, const char ***ret, struct err *e)
+static enum err_code json_names(const struct cli *cli, const struct store_query *q, const char ***ret, struct err *e)
 {
-	int n = sqlite_query_columns(q);
+	int n = store_query_columns(q);
 	const char **name = arena_array(cli->arena, (size_t)n, sizeof *name);
 	for (int i = 0; name && i < n; i++) {
 		int number = 1;
-		name[i] = arena_strdup(cli->arena, sqlite_query_column(q, i));
+		name[i] = arena_strdup(cli->arena, store_query_column(q, i));
 		for (int k = 0; name[i] && k < i; k++) {
 			if (strcmp(name[k], name[i]) != 0)
 				continue;
-			name[i] = arena_printf(cli->arena, "%s_%d", sqlite_query_column(q, i), ++number);
+			name[i] = arena_printf(cli->arena, "%s_%d", store_query_column(q, i), ++number);
 			k = -1;
 		}
 		if (!name[i])
@@ -100,11 +101,11 @@ static enum err_code json_names(const struct cli *cli, const struct sqlite_query
 	return name ? ERR_OK : err_oom(e);
 }
 
-static void json_row(struct jsonw *w, const struct sqlite_query *q, const char *const *names)
+static void json_row(struct jsonw *w, const struct store_query *q, const char *const *names)
 {
 	jsonw_begin(w, '{');
-	for (int i = 0; i < sqlite_query_columns(q); i++) {
-		struct query_value v = sqlite_query_value(q, i);
+	for (int i = 0; i < store_query_columns(q); i++) {
+		struct query_value v = store_query_value(q, i);
 		char text[64];
 		struct buf b;
 		jsonw_key(w, names[i]);
@@ -127,7 +128,7 @@ static void json_row(struct jsonw *w, const struct sqlite_query *q, const char *
 	jsonw_end(w, '}');
 }
 
-static enum err_code print_json(const struct cli *cli, struct sqlite_query *q, uint64_t *rows, struct err *e)
+static enum err_code print_json(const struct cli *cli, struct store_query *q, uint64_t *rows, struct err *e)
 {
 	const char **names;
 	struct buf b;
@@ -136,7 +137,7 @@ static enum err_code print_json(const struct cli *cli, struct sqlite_query *q, u
 	if (rc)
 		return rc;
 	buf_init(&b, ROW_MAX);
-	while ((rc = sqlite_query_next(q, &row, e)) == ERR_OK && row) {
+	while ((rc = store_query_next(q, &row, e)) == ERR_OK && row) {
 		struct jsonw w;
 		buf_str(&b, (*rows)++ ? ",\n" : "[\n");
 		jsonw_init(&w, &b);
@@ -175,23 +176,23 @@ static void csv_text(struct buf *b, struct span s)
 	buf_char(b, '"');
 }
 
-static enum err_code print_csv(struct sqlite_query *q, uint64_t *rows, struct err *e)
+static enum err_code print_csv(struct store_query *q, uint64_t *rows, struct err *e)
 {
 	struct buf b;
 	bool row;
-	int n = sqlite_query_columns(q);
+	int n = store_query_columns(q);
 	enum err_code rc;
 	buf_init(&b, ROW_MAX);
 	for (int i = 0; i < n; i++) {
 		buf_str(&b, i ? "," : "");
-		csv_text(&b, span_str(sqlite_query_column(q, i)));
+		csv_text(&b, span_str(store_query_column(q, i)));
 	}
 	buf_str(&b, "\r\n");
 	rc = flush(&b, e);
-	while (rc == ERR_OK && (rc = sqlite_query_next(q, &row, e)) == ERR_OK && row) {
+	while (rc == ERR_OK && (rc = store_query_next(q, &row, e)) == ERR_OK && row) {
 		(*rows)++;
 		for (int i = 0; i < n; i++) {
-			struct query_value v = sqlite_query_value(q, i);
+			struct query_value v = store_query_value(q, i);
 			buf_str(&b, i ? "," : "");
 			if (v.type == QUERY_TEXT)
 				csv_text(&b, v.s);
@@ -221,12 +222,12 @@ static struct span shown(const struct query_value *v, struct buf *b, bool cut)
 }
 
 /* Many columns: one below the other. */
-static void print_below(const struct cli *cli, const struct sqlite_query *q, uint64_t number, struct buf *b)
+static void print_below(const struct cli *cli, const struct store_query *q, uint64_t number, struct buf *b)
 {
 	const struct style *s = style_get(cli->colour_out);
 	printf("%srow %" PRIu64 "%s\n", s->bold, number, s->reset);
-	for (int i = 0; i < sqlite_query_columns(q); i++) {
-		struct query_value v = sqlite_query_value(q, i);
+	for (int i = 0; i < store_query_columns(q); i++) {
+		struct query_value v = store_query_value(q, i);
 		struct span text = shown(&v, b, true);
 		char cell[TABLE_CELL * 4 + 1];
 		size_t n = 0;
@@ -234,38 +235,38 @@ static void print_below(const struct cli *cli, const struct sqlite_query *q, uin
 			unsigned char c = (unsigned char)text.p[k];
 			n += (size_t)snprintf(cell + n, sizeof cell - n, c < 32 || c == 127 ? "\\x%02x" : "%c", c);
 		}
-		printf("  %s%s%s = %.*s\n", s->dim, sqlite_query_column(q, i), s->reset, (int)n, cell);
+		printf("  %s%s%s = %.*s\n", s->dim, store_query_column(q, i), s->reset, (int)n, cell);
 	}
 }
 
-static struct table *table_begin(struct arena *a, const struct sqlite_query *q, struct err *e)
+static struct table *table_begin(struct arena *a, const struct store_query *q, struct err *e)
 {
-	int n = sqlite_query_columns(q);
+	int n = store_query_columns(q);
 	const char *heads[TABLE_COLUMNS];
 	enum table_align align[TABLE_COLUMNS];
 	arena_reset(a);
 	for (int i = 0; i < n; i++) {
-		heads[i] = arena_strdup(a, sqlite_query_column(q, i));
+		heads[i] = arena_strdup(a, store_query_column(q, i));
 		align[i] =
-		    is_number(sqlite_query_value(q, i).type) ? TABLE_RIGHT : TABLE_LEFT; /* as in the first row */
+		    is_number(store_query_value(q, i).type) ? TABLE_RIGHT : TABLE_LEFT; /* as in the first row */
 		if (!heads[i])
 			return NULL;
 	}
 	return table_new(a, n, heads, align);
 }
 
-static enum err_code print_table(const struct cli *cli, struct sqlite_query *q, uint64_t *rows, struct err *e)
+static enum err_code print_table(const struct cli *cli, struct store_query *q, uint64_t *rows, struct err *e)
 {
 	struct arena a;
 	struct buf b;
 	struct table *t = NULL;
 	const struct style *s = style_get(cli->colour_out);
-	int n = sqlite_query_columns(q), width = isatty(STDOUT_FILENO) ? cli->width : 0;
+	int n = store_query_columns(q), width = isatty(STDOUT_FILENO) ? cli->width : 0;
 	bool row = true;
 	enum err_code rc;
 	arena_init(&a, TABLE_MEMORY);
 	buf_init(&b, ROW_MAX);
-	while ((rc = sqlite_query_next(q, &row, e)) == ERR_OK && row) {
+	while ((rc = store_query_next(q, &row, e)) == ERR_OK && row) {
 		(*rows)++;
 		if (n > TABLE_COLUMNS) {
 			print_below(cli, q, *rows, &b);
@@ -276,7 +277,7 @@ static enum err_code print_table(const struct cli *cli, struct sqlite_query *q, 
 			break;
 		}
 		for (int i = 0; i < n; i++) {
-			struct query_value v = sqlite_query_value(q, i);
+			struct query_value v = store_query_value(q, i);
 			struct span text = shown(&v, &b, true);
 			if (v.type == QUERY_NULL)
 				table_style(t, s->dim);
@@ -309,7 +310,7 @@ static enum err_code where(const struct cli *cli, const char **ret_where, const 
 		return ERR_USAGE;
 	}
 	*ret_sql = cli->argv[cli->argc - 1];
-	if (db) {
+	if (db) { /* a path, or a store with its name before a colon */
 		*ret_where = db;
 		return ERR_OK;
 	}
@@ -342,7 +343,7 @@ static enum err_code seconds(const struct cli *cli, double *ret, struct err *e)
 static enum err_code run(const struct cli *cli, struct err *e)
 {
 	const char *place = NULL, *sql = NULL;
-	struct sqlite_query *q;
+	struct store_query *q;
 	double limit;
 	uint64_t rows = 0;
 	enum err_code rc;
@@ -351,16 +352,15 @@ static enum err_code run(const struct cli *cli, struct err *e)
 	if ((rc = seconds(cli, &limit, e)) || (rc = where(cli, &place, &sql, e)))
 		return rc;
 	int64_t began = clock_mono_ns();
-	if ((rc = sqlite_query_open(place, sql, &q, e)))
+	if ((rc = store_query_open(place, sql, &(struct query_limit){limit, cli->stop}, &q, e)))
 		return rc;
-	sqlite_query_limit(q, limit, cli->stop);
 	if (cli->json)
 		rc = print_json(cli, q, &rows, e);
 	else if (cli_has(cli, "csv"))
 		rc = print_csv(q, &rows, e);
 	else
 		rc = print_table(cli, q, &rows, e);
-	sqlite_query_close(q);
+	store_query_close(q);
 	if (rc == ERR_OK && fflush(stdout))
 		rc = err_sys(e, errno, "write the result");
 	if (rc == ERR_OK && !cli->json && !cli_has(cli, "csv") && !cli->quiet)
@@ -370,7 +370,7 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option options[] = {
-    {"db", 0, "PATH", "a directory of KEY_SPACE.db files, or one such file, instead of a tenant", "file"},
+    {"db", 0, "PATH", "a directory of KEY_SPACE.db files, one such file, or cassandra:HOST, instead of a tenant", "file"},
     {"csv", 0, NULL, "CSV (RFC 4180) with a header line; an empty cell is null, \"\" the empty string", NULL},
     {"timeout", 0, "SECONDS", "end a query that takes longer", NULL},
     {0},
@@ -388,10 +388,13 @@ const struct verb verb_query = {
 	"only\n"
 	"one of them has needs no prefix, else write KEY_SPACE.TABLE. Each row has _mysimbdp_file (the output's id),\n"
 	"_mysimbdp_row (the record's number in it) and _mysimbdp_version besides the schema's columns.\n"
+	"Cassandra answers a SELECT in CQL: tables are KEY_SPACE.TABLE, lineage columns are quoted "
+	"(\"_mysimbdp_row\").\n"
 	"With --json the answer is an array with one object a row: dates and times are text, booleans true or false,\n"
 	"bytes base64.\n\n"
 	"  mysimbdp query client_b 'SELECT product_id, count(*) FROM product_reviews GROUP BY 1 ORDER BY 2 DESC LIMIT "
 	"5'\n"
-	"  mysimbdp query --db out --csv 'SELECT * FROM analytics' > analytics.csv",
+	"  mysimbdp query --db out --csv 'SELECT * FROM analytics' > analytics.csv\n"
+	"  mysimbdp query --db cassandra:db1 'SELECT * FROM shop.product_reviews LIMIT 10'",
     .run = run,
 };

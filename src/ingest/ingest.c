@@ -277,11 +277,12 @@ static enum err_code write_rows(struct job *j, const struct packed_row **rows, u
 		uint32_t k = 0;
 		while (k < n && rows[k]->row != refusal.row)
 			k++;
-		if (k == n)
-			return err_set(e, ERR_INTERNAL, "the store refused record %llu, which it was not given",
-				       (unsigned long long)refusal.row);
+		if (k == n && refusal.row == 0)
+			return err_set(e, ERR_INTERNAL, "the store refused a record without saying which");
 		if ((c = note_refusal(j, &refusal, e)))
 			return c;
+		if (k == n) /* of an earlier call of this transaction */
+			continue;
 		memmove(&rows[k], &rows[k + 1], (n - k - 1) * sizeof *rows);
 		n--;
 	}

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct sink_class *const sinks[] = {&sink_sqlite};
+static const struct sink_class *const sinks[] = {&sink_sqlite, &sink_cassandra};
 #define NSINKS (sizeof sinks / sizeof *sinks)
 
 enum err_code sink_find(const char *uri, const struct sink_class **ret, const char **ret_target, struct err *e)

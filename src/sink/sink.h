@@ -26,6 +26,7 @@ struct sink;
 enum sink_caps {
 	SINK_KEY_ORDER = 1, /* wants records sorted by key */
 	SINK_TELLS_SUPERSEDED = 2,
+	SINK_REMOTE = 4, /* the target is no directory: the ledger lies elsewhere */
 };
 
 /* Identity of a file at a sink. id is the ledger's output id and unique for ever. */
@@ -74,8 +75,9 @@ struct sink_class {
 	/* Create the table or compare it; ERR_CONFLICT with the difference in the message when it differs. */
 	enum err_code (*table)(struct sink *s, struct err *e);
 	enum err_code (*begin)(struct sink *s, const struct sink_file *f, uint64_t *ret_position, struct err *e);
-	/* On ERR_INVALID a single row was refused (ret_refusal); nothing of this call is stored, earlier calls of the
-	 * same transaction stand. */
+	/* On ERR_INVALID a single row was refused (ret_refusal): make the same call again without it, all else stands.
+	 * A sink that hears of refusals late may name a row of an earlier call of the transaction, which it has left
+	 * out itself. */
 	enum err_code (*write)(struct sink *s, const struct sink_rows *r, struct sink_result *ret,
 			       struct sink_refusal *ret_refusal, struct err *e);
 	/* All rows are there; the position row is kept as proof of completeness. */
@@ -85,7 +87,7 @@ struct sink_class {
 	void (*close)(struct sink *s);
 };
 
-extern const struct sink_class sink_sqlite;
+extern const struct sink_class sink_sqlite, sink_cassandra;
 
 /* "sqlite:DIR" -> class and target; ERR_USAGE with the known names. */
 enum err_code sink_find(const char *uri, const struct sink_class **ret, const char **ret_target,

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "sink/query.h"
 #include "tenant/data_file.h"
 
 #include <stdatomic.h>
@@ -33,21 +34,6 @@ void sqlite_sink_limit_wal(struct sink *s, uint64_t bytes);
 /* ---- read-only queries (verb query): a forward-only cursor over untrusted SQL. Only one statement, only reading
  * (sqlite3_stmt_readonly and an authorizer: no ATTACH, no PRAGMA beyond table_info, no writing functions). */
 struct sqlite_query;
-enum query_type {
-	QUERY_NULL,
-	QUERY_INT,
-	QUERY_REAL,
-	QUERY_TEXT,
-	QUERY_BLOB,
-	QUERY_BOOL,  /* i is 0 or 1; the column is declared BOOLEAN */
-	QUERY_FLOAT, /* d; of single precision, the column is declared FLOAT */
-};
-struct query_value {
-	enum query_type type;
-	int64_t i;
-	double d;
-	struct span s;
-};
 
 /* All KEY_SPACE.db of dir are attached under their names, the first is main: "SELECT * FROM t" works when only one
  * has t. A single .db file may be given instead of a directory. */
