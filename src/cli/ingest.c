@@ -92,8 +92,8 @@ static enum err_code target_open(const struct cli *cli, const struct documents *
 			       g->t.sink_class->name);
 	g->dir = !(g->t.sink_class->caps & SINK_REMOTE) ? to : state ? state : STATE_DIR;
 	if (dir_make(g->dir, 0700, e) || take_lock(cli, g, e) || catalog_open_sqlite(g->dir, &g->t.catalog, e) ||
-	    quarantine_open(g->dir, &g->t.quarantine, e) ||
-	    g->t.sink_class->open(to, d->data_file, &g->t.sink, e) || g->t.sink_class->table(g->t.sink, e))
+	    quarantine_open(g->dir, &g->t.quarantine, e) || g->t.sink_class->open(to, d->data_file, &g->t.sink, e) ||
+	    g->t.sink_class->table(g->t.sink, e))
 		return e->code;
 	return catalog_epoch_next(g->t.catalog, "", &g->t.epoch, e);
 }

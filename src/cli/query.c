@@ -5,12 +5,12 @@
  * text, true and false, bytes in base64. In CSV an empty cell is null and "" the empty string, as in what tenants
  * upload.
  */
+#include "sink/query.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "cli/term.h"
 #include "manager/manager.h"
 #include "record/convert.h"
-#include "sink/query.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -247,8 +247,7 @@ static struct table *table_begin(struct arena *a, const struct store_query *q, s
 	arena_reset(a);
 	for (int i = 0; i < n; i++) {
 		heads[i] = arena_strdup(a, store_query_column(q, i));
-		align[i] =
-		    is_number(store_query_value(q, i).type) ? TABLE_RIGHT : TABLE_LEFT; /* as in the first row */
+		align[i] = is_number(store_query_value(q, i).type) ? TABLE_RIGHT : TABLE_LEFT; /* as in the first row */
 		if (!heads[i])
 			return NULL;
 	}
@@ -370,7 +369,8 @@ static enum err_code run(const struct cli *cli, struct err *e)
 }
 
 static const struct cli_option options[] = {
-    {"db", 0, "PATH", "a directory of KEY_SPACE.db files, one such file, or cassandra:HOST, instead of a tenant", "file"},
+    {"db", 0, "PATH", "a directory of KEY_SPACE.db files, one such file, or cassandra:HOST, instead of a tenant",
+     "file"},
     {"csv", 0, NULL, "CSV (RFC 4180) with a header line; an empty cell is null, \"\" the empty string", NULL},
     {"timeout", 0, "SECONDS", "end a query that takes longer", NULL},
     {0},

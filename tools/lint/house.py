@@ -23,6 +23,7 @@ VENDORS = {
     "jansson.h": {"base"},
     "openssl/": {"base"},
     "yaml.h": {"conf"},
+    "lz4.h": {"sink"},
     "zlib.h": {"format"},
     "zstd.h": {"format"},
     "iconv.h": {"format", "tenant"},

@@ -291,8 +291,7 @@ enum err_code conn_input(struct cql_conn *c, struct err *e)
 	}
 }
 
-enum err_code conn_next(struct cql_conn *c, struct frame *f, struct cql_request **ret_r, bool *ret_have,
-			struct err *e)
+enum err_code conn_next(struct cql_conn *c, struct frame *f, struct cql_request **ret_r, bool *ret_have, struct err *e)
 {
 	enum err_code rc;
 	*ret_r = NULL;

@@ -51,8 +51,7 @@ static enum err_code take_segments(struct frame_in *in, struct err *e)
 	drop(&in->plain, &in->plain_at);
 	for (;;) {
 		struct segment s;
-		enum segment_result r =
-		    segment_get(in->raw.p + in->at, in->raw.n - in->at, in->lz4, in->scratch, &s);
+		enum segment_result r = segment_get(in->raw.p + in->at, in->raw.n - in->at, in->lz4, in->scratch, &s);
 		if (r == SEGMENT_MORE)
 			return ERR_OK;
 		if (r != SEGMENT_OK)

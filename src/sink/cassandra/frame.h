@@ -52,11 +52,11 @@ struct frame {
 };
 
 struct frame_in {
-	uint8_t version;       /* ours */
-	bool segmented, lz4;   /* set when the handshake says so */
-	struct buf raw;	       /* as read */
-	size_t at;	       /* raw: consumed up to here */
-	struct buf plain;      /* out of segments */
+	uint8_t version;     /* ours */
+	bool segmented, lz4; /* set when the handshake says so */
+	struct buf raw;	     /* as read */
+	size_t at;	     /* raw: consumed up to here */
+	struct buf plain;    /* out of segments */
 	size_t plain_at;
 	char *scratch;
 };

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 
 #define BATCH_UNLOGGED 1
-#define BATCH_HEAD 3u			 /* type, number of statements */
-#define KEY_BYTES_MAX 65535u		 /* of a partition key, and of each clustering value */
-#define ROW_BYTES_MAX (15u << 20)	 /* the server's default for a mutation is 16 MiB */
+#define BATCH_HEAD 3u		  /* type, number of statements */
+#define KEY_BYTES_MAX 65535u	  /* of a partition key, and of each clustering value */
+#define ROW_BYTES_MAX (15u << 20) /* the server's default for a mutation is 16 MiB */
 #define REFUSED_MAX 4096u
 #define LINEAGE_BYTES 128u
 
@@ -28,19 +28,19 @@ struct cql_load {
 	struct packed_plan plan;
 	struct cql_statement insert;
 	int64_t file, base;
-	struct value *value;		/* of the row at hand */
+	struct value *value; /* of the row at hand */
 	uint32_t batch_rows;
 	size_t batch_bytes;
 
-	struct cql_request *r;		/* being filled */
+	struct cql_request *r; /* being filled */
 	uint32_t n;
 	struct value part[KEY_FIELDS_MAX]; /* its partition */
 	uint64_t block;
 	uint64_t first_row;
 	struct buf spare, key;
 
-	struct err failed;		/* the first */
-	struct buf *again;		/* bodies of batches that were called invalid */
+	struct err failed; /* the first */
+	struct buf *again; /* bodies of batches that were called invalid */
 	size_t nagain;
 	struct refused *refused;
 	size_t nrefused;

@@ -9,8 +9,9 @@
 #define COLUMNS_MAX 4096
 #define TYPE_DEPTH_MAX 16
 
-static const char *const consistency_names[] = {"ANY",		"ONE",		"TWO",	  "THREE",	  "QUORUM",   "ALL",
-						"LOCAL_QUORUM", "EACH_QUORUM", "SERIAL", "LOCAL_SERIAL", "LOCAL_ONE"};
+static const char *const consistency_names[] = {"ANY",	  "ONE",	  "TWO",	  "THREE",
+						"QUORUM", "ALL",	  "LOCAL_QUORUM", "EACH_QUORUM",
+						"SERIAL", "LOCAL_SERIAL", "LOCAL_ONE"};
 #define NCONSISTENCY (sizeof consistency_names / sizeof *consistency_names)
 
 const char *cql_consistency_name(unsigned c)

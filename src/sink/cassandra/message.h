@@ -32,12 +32,12 @@ bool cql_consistency_parse(const char *name, unsigned *ret);
 /* What follows a QUERY's text and an EXECUTE's ids. */
 struct cql_params {
 	uint16_t consistency;
-	uint16_t nvalues;	 /* values: [short n] is not in it */
-	struct span values;	 /* encoded [bytes] one behind the other */
-	int32_t page_size;	 /* 0: no paging */
-	struct span page;	 /* state of the next page; p NULL for the first */
+	uint16_t nvalues;   /* values: [short n] is not in it */
+	struct span values; /* encoded [bytes] one behind the other */
+	int32_t page_size;  /* 0: no paging */
+	struct span page;   /* state of the next page; p NULL for the first */
 	bool skip_metadata;
-	uint16_t serial;	 /* CQL_SERIAL, CQL_LOCAL_SERIAL or 0 */
+	uint16_t serial; /* CQL_SERIAL, CQL_LOCAL_SERIAL or 0 */
 };
 
 void cql_put_params(struct buf *b, uint8_t version, const struct cql_params *p);
@@ -71,7 +71,7 @@ enum cql_error_code {
 struct cql_error {
 	int32_t code;
 	struct span text;
-	uint16_t consistency;	/* unavailable, timeouts and failures */
+	uint16_t consistency; /* unavailable, timeouts and failures */
 	int32_t received, required;
 	struct span write_type; /* write timeout and failure: "SIMPLE", "UNLOGGED_BATCH", "CAS" ... */
 };
@@ -94,9 +94,9 @@ enum err_code cql_error_set(const struct cql_error *ce, const char *who, struct 
 
 struct cql_type {
 	uint16_t id;
-	uint16_t nsub;		    /* elements of collections, tuples and user-defined types */
+	uint16_t nsub; /* elements of collections, tuples and user-defined types */
 	const struct cql_type *sub;
-	const struct span *names;   /* user-defined types */
+	const struct span *names; /* user-defined types */
 	struct span custom;
 };
 
@@ -115,13 +115,13 @@ enum cql_result_kind {
 
 struct cql_result {
 	int32_t kind;
-	struct span id, metadata_id;	 /* PREPARED */
+	struct span id, metadata_id; /* PREPARED */
 	bool has_metadata;
 	uint32_t ncolumns;
 	const struct cql_column *column; /* PREPARED: of the bind variables */
 	struct span page;		 /* p NULL: no more pages */
 	uint32_t nrows;
-	struct span rows;		 /* encoded cells; see cql_cell */
+	struct span rows; /* encoded cells; see cql_cell */
 };
 
 /* Spans point into body; columns are in the arena. */

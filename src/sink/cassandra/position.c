@@ -51,7 +51,9 @@ static enum err_code run(struct cql_session *s, struct ask *a, bool reads, struc
 	bool everywhere = wanted == CQL_QUORUM || wanted == CQL_EACH_QUORUM || wanted == CQL_ALL;
 	uint16_t serial = everywhere ? CQL_SERIAL : CQL_LOCAL_SERIAL;
 	struct cql_params p = {
-	    .consistency = reads ? serial : wanted == CQL_LOCAL_ONE ? (uint16_t)CQL_ONE : wanted,
+	    .consistency = reads		     ? serial
+			   : wanted == CQL_LOCAL_ONE ? (uint16_t)CQL_ONE
+						     : wanted,
 	    .serial = reads ? 0 : serial,
 	    .nvalues = a->n,
 	    .values = {a->values.p, a->values.n},
@@ -78,20 +80,22 @@ enum err_code cql_position_table(struct cql_session *s, const char *key_space, s
 	struct cql_reply r;
 	struct cql_params p = {.consistency = CQL_ONE};
 	cql_fold(key_space, ks);
-	snprintf(text, sizeof text,
-		 "SELECT table_name FROM system_schema.tables WHERE keyspace_name='%s' AND table_name='_mysimbdp_position'",
-		 ks);
+	snprintf(
+	    text, sizeof text,
+	    "SELECT table_name FROM system_schema.tables WHERE keyspace_name='%s' AND table_name='_mysimbdp_position'",
+	    ks);
 	cql_reply_init(&r);
 	enum err_code rc = cql_query(s, text, &p, &r, e);
 	bool there = r.result.nrows > 0;
 	cql_reply_done(&r);
 	if (rc || there)
 		return rc;
-	snprintf(text, sizeof text,
-		 "CREATE TABLE IF NOT EXISTS \"%s\".\"_mysimbdp_position\" (tbl text, file bigint, name text, version_base "
-		 "bigint, epoch bigint, position bigint, delivered bigint, done boolean, at timestamp, PRIMARY KEY ((tbl, "
-		 "file)))",
-		 ks);
+	snprintf(
+	    text, sizeof text,
+	    "CREATE TABLE IF NOT EXISTS \"%s\".\"_mysimbdp_position\" (tbl text, file bigint, name text, version_base "
+	    "bigint, epoch bigint, position bigint, delivered bigint, done boolean, at timestamp, PRIMARY KEY ((tbl, "
+	    "file)))",
+	    ks);
 	rc = cql_execute(s, text, e);
 	return rc ? rc : cql_agree(s, e);
 }
@@ -103,10 +107,11 @@ static enum err_code insert(struct cql_session *s, const struct data_file *df, c
 	char ks[CQL_NAME_MAX];
 	cql_fold(df->key_space, ks);
 	ask_init(&a);
-	snprintf(a.text, sizeof a.text,
-		 "INSERT INTO \"%s\".\"_mysimbdp_position\" (name, version_base, epoch, position, delivered, at, done, tbl, "
-		 "file) VALUES (?, ?, ?, ?, ?, ?, false, ?, ?) IF NOT EXISTS",
-		 ks);
+	snprintf(
+	    a.text, sizeof a.text,
+	    "INSERT INTO \"%s\".\"_mysimbdp_position\" (name, version_base, epoch, position, delivered, at, done, tbl, "
+	    "file) VALUES (?, ?, ?, ?, ?, ?, false, ?, ?) IF NOT EXISTS",
+	    ks);
 	add_text(&a, f->name);
 	add_long(&a, f->version_base);
 	add_long(&a, f->epoch);
@@ -135,7 +140,7 @@ static int64_t get_cell_long(struct cql_in *in)
 }
 
 static enum err_code look_up(struct cql_session *s, const struct data_file *df, const struct sink_file *f,
-			    struct stored *ret, bool *ret_found, struct err *e)
+			     struct stored *ret, bool *ret_found, struct err *e)
 {
 	struct ask a;
 	struct cql_reply r;
@@ -144,7 +149,8 @@ static enum err_code look_up(struct cql_session *s, const struct data_file *df, 
 	cql_fold(df->key_space, ks);
 	ask_init(&a);
 	snprintf(a.text, sizeof a.text,
-		 "SELECT name, version_base, epoch, position, delivered, done FROM \"%s\".\"_mysimbdp_position\" WHERE tbl=? "
+		 "SELECT name, version_base, epoch, position, delivered, done FROM \"%s\".\"_mysimbdp_position\" WHERE "
+		 "tbl=? "
 		 "AND file=?",
 		 ks);
 	add_key(&a, df, f);
@@ -244,10 +250,11 @@ enum err_code cql_position_set(struct cql_session *s, const struct data_file *df
 	char ks[CQL_NAME_MAX];
 	cql_fold(df->key_space, ks);
 	ask_init(&a);
-	snprintf(a.text, sizeof a.text,
-		 "UPDATE \"%s\".\"_mysimbdp_position\" SET position=?, delivered=?, at=?, done=%s WHERE tbl=? AND file=? IF "
-		 "epoch=?",
-		 ks, p->done ? "true" : "false");
+	snprintf(
+	    a.text, sizeof a.text,
+	    "UPDATE \"%s\".\"_mysimbdp_position\" SET position=?, delivered=?, at=?, done=%s WHERE tbl=? AND file=? IF "
+	    "epoch=?",
+	    ks, p->done ? "true" : "false");
 	add_long(&a, (int64_t)p->position);
 	add_long(&a, (int64_t)p->delivered);
 	add_long(&a, clock_now_us() / 1000);

@@ -26,9 +26,9 @@ enum segment_result {
 };
 
 struct segment {
-	size_t size;	       /* bytes in the stream */
-	struct span payload;   /* in the stream, or in scratch */
-	bool self_contained;   /* whole envelopes */
+	size_t size;	     /* bytes in the stream */
+	struct span payload; /* in the stream, or in scratch */
+	bool self_contained; /* whole envelopes */
 };
 
 /* Append a segment of n <= SEGMENT_PAYLOAD_MAX bytes. lz4: the connection was opened with compression. */

@@ -40,8 +40,8 @@ struct cql_request {
 	int64_t token;
 	struct buf body;
 	const struct cql_statement *statement; /* to prepare again; may be NULL */
-	/* Once, from inside cql_submit, cql_drain or a synchronous call. f is NULL when it failed: then e (and ce when a
-	 * server said so, text copied into e). The request is the session's again afterwards, unless cql_again. */
+	/* Once, from inside cql_submit, cql_drain or a synchronous call. f is NULL when it failed: then e (and ce when
+	 * a server said so, text copied into e). The request is the session's again afterwards, unless cql_again. */
 	void (*done)(void *ctx, struct cql_request *r, const struct frame *f, const struct cql_error *ce,
 		     const struct err *e);
 	void *ctx;

@@ -16,10 +16,10 @@ struct request_list {
 
 struct cql_node {
 	struct cql_address at;
-	char name[96];	/* address:port for messages */
+	char name[96]; /* address:port for messages */
 	char dc[64], rack[64];
-	bool local;	/* in our data centre: gets requests */
-	bool seen;	/* in the last look at the system tables */
+	bool local; /* in our data centre: gets requests */
+	bool seen;  /* in the last look at the system tables */
 	struct cql_conn *conn[CONNS_MAX];
 	uint32_t in_flight;
 	double window;
@@ -39,22 +39,22 @@ struct cql_session {
 	uint8_t version;
 	struct cql_node *node[NODES_MAX];
 	uint32_t nnodes;
-	struct cql_conn *control;    /* the one that events come on */
-	bool refresh, refreshing;     /* look at the system tables when nothing else is going on */
+	struct cql_conn *control; /* the one that events come on */
+	bool refresh, refreshing; /* look at the system tables when nothing else is going on */
 	char dc[64];
 	struct ring_entry *ring;
 	uint32_t nring;
-	char key_space[64];	     /* whose replication is below */
-	uint32_t copies;	     /* in our data centre */
-	bool by_dc;		     /* NetworkTopologyStrategy: racks and data centres count */
+	char key_space[64]; /* whose replication is below */
+	uint32_t copies;    /* in our data centre */
+	bool by_dc;	    /* NetworkTopologyStrategy: racks and data centres count */
 	struct request_list delayed, homeless, spare;
-	uint32_t out;		     /* requests not done */
+	uint32_t out; /* requests not done */
 	uint64_t out_bytes;
 	int64_t checked_ns;
-	bool fatal;		     /* no node can ever take us: wrong password, no common protocol */
+	bool fatal; /* no node can ever take us: wrong password, no common protocol */
 	struct err err;
 	struct cql_stats stats;
-	const atomic_bool *stop;     /* of synchronous calls */
+	const atomic_bool *stop; /* of synchronous calls */
 	int64_t deadline_ns;
 };
 
@@ -63,7 +63,8 @@ struct cql_request *list_pop(struct request_list *l);
 
 /* node.c */
 struct cql_node *node_find(struct cql_session *s, const struct cql_address *a);
-enum err_code node_add(struct cql_session *s, const struct cql_address *a, struct cql_node **ret, struct err *e) MUST_USE;
+enum err_code node_add(struct cql_session *s, const struct cql_address *a, struct cql_node **ret,
+		       struct err *e) MUST_USE;
 void node_free(struct cql_node *n);
 bool node_up(const struct cql_node *n);
 void node_connect(struct cql_session *s, struct cql_node *n);

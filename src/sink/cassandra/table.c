@@ -154,7 +154,8 @@ static void compare_column(struct wanted *w, uint32_t n, const struct span cell[
 		}
 		return;
 	}
-	buf_printf(another(&d->text), "column \"%.*s\" (%.*s) is in the table only", SPAN_ARG(cell[0]), SPAN_ARG(cell[3]));
+	buf_printf(another(&d->text), "column \"%.*s\" (%.*s) is in the table only", SPAN_ARG(cell[0]),
+		   SPAN_ARG(cell[3]));
 	buf_printf(another(&d->alter), "DROP \"%.*s\"", SPAN_ARG(cell[0]));
 	d->rebuild = d->rebuild || !span_is(cell[1], "regular");
 }
@@ -168,7 +169,8 @@ static enum err_code say_difference(const struct data_file *df, struct differenc
 	put_table(&b, df);
 	err_set(e, ERR_CONFLICT, "table %s is not as the documents say: %s", buf_cstr(&b), buf_cstr(&d->text));
 	if (d->rebuild)
-		err_hint(e, "no ALTER TABLE changes a type or a key: write to another table, or copy this one and drop it");
+		err_hint(
+		    e, "no ALTER TABLE changes a type or a key: write to another table, or copy this one and drop it");
 	else
 		err_hint(e, "this makes them equal: ALTER TABLE %s %s", buf_cstr(&b), buf_cstr(&d->alter));
 	buf_done(&b);

@@ -114,10 +114,11 @@ static enum err_code set(struct cql_target *t, const struct option *o, const cha
 	case CONSISTENCY:
 		if (!cql_consistency_parse(value, &consistency) || consistency == CQL_ANY ||
 		    consistency == CQL_SERIAL || consistency == CQL_LOCAL_SERIAL)
-			return err_set(e, ERR_USAGE,
-				       "consistency=%s: known are ONE, TWO, THREE, QUORUM, ALL, LOCAL_ONE, LOCAL_QUORUM "
-				       "and EACH_QUORUM",
-				       value);
+			return err_set(
+			    e, ERR_USAGE,
+			    "consistency=%s: known are ONE, TWO, THREE, QUORUM, ALL, LOCAL_ONE, LOCAL_QUORUM "
+			    "and EACH_QUORUM",
+			    value);
 		*(int64_t *)field = consistency;
 		return ERR_OK;
 	case COMPRESSION:
@@ -147,9 +148,10 @@ static enum err_code set_option(struct cql_target *t, char *pair, struct err *e)
 	}
 	const char *near = nearest_name(pair, names, NOPTIONS);
 	err_set(e, ERR_USAGE, "Cassandra has no option \"%s\"", pair);
-	return near ? err_hint(e, "did you mean %s?", near)
-		    : err_hint(e, "known: batch_bytes, batch_rows, compression, connections, consistency, dc, password, "
-				  "patience, protocol, replication, timeout, ttl, user, window");
+	return near
+		   ? err_hint(e, "did you mean %s?", near)
+		   : err_hint(e, "known: batch_bytes, batch_rows, compression, connections, consistency, dc, password, "
+				 "patience, protocol, replication, timeout, ttl, user, window");
 }
 
 /* HOST, HOST:PORT, [IPV6] or [IPV6]:PORT */
@@ -246,14 +248,17 @@ enum err_code cql_target_replication(const struct cql_target *t, char *out, size
 			size_t n = strcspn(p, ",");
 			const char *colon = memchr(p, ':', n);
 			next = p[n] ? p + n + 1 : NULL;
-			fine = colon && dc_name(p, (size_t)(colon - p)) && copies(colon + 1, n - (size_t)(colon + 1 - p));
+			fine =
+			    colon && dc_name(p, (size_t)(colon - p)) && copies(colon + 1, n - (size_t)(colon + 1 - p));
 			if (fine)
-				buf_printf(&b, ", '%.*s': %.*s", (int)(colon - p), p, (int)(p + n - colon - 1), colon + 1);
+				buf_printf(&b, ", '%.*s': %.*s", (int)(colon - p), p, (int)(p + n - colon - 1),
+					   colon + 1);
 		}
 		buf_char(&b, '}');
 	}
 	if (!fine || b.failed)
-		err_set(e, ERR_USAGE, "replication=%s: copies from 1 to 999 are needed, or dc1:2,dc2:1", t->replication);
+		err_set(e, ERR_USAGE, "replication=%s: copies from 1 to 999 are needed, or dc1:2,dc2:1",
+			t->replication);
 	else
 		memcpy(out, buf_cstr(&b), b.n + 1);
 	fine = fine && !b.failed;

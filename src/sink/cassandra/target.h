@@ -23,11 +23,11 @@ struct cql_contact {
 struct cql_target {
 	struct cql_contact contact[CQL_CONTACTS_MAX];
 	uint32_t ncontact;
-	int64_t consistency;	   /* enum cql_consistency */
-	int64_t protocol;	   /* 4 or 5: the highest to try */
-	int64_t lz4;		   /* 0 or 1 */
-	int64_t connections;	   /* to each node */
-	int64_t window;		   /* requests in flight at each node, at most */
+	int64_t consistency; /* enum cql_consistency */
+	int64_t protocol;    /* 4 or 5: the highest to try */
+	int64_t lz4;	     /* 0 or 1 */
+	int64_t connections; /* to each node */
+	int64_t window;	     /* requests in flight at each node, at most */
 	int64_t batch_rows, batch_bytes;
 	int64_t timeout, patience; /* seconds: for one answer; for one request with all its repetitions */
 	int64_t ttl;		   /* seconds, 0: none */

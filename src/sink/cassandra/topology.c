@@ -107,8 +107,8 @@ static enum err_code take_peers(struct cql_session *s, struct cql_node *here, ui
 {
 	struct cql_reply r;
 	cql_reply_init(&r);
-	enum err_code rc =
-	    ask(s, here, "SELECT native_address, peer, native_port, data_center, rack, tokens FROM system.peers_v2", &r, e);
+	enum err_code rc = ask(
+	    s, here, "SELECT native_address, peer, native_port, data_center, rack, tokens FROM system.peers_v2", &r, e);
 	bool v2 = rc == ERR_OK;
 	if (rc == ERR_INVALID || rc == ERR_DENIED) /* an older server: no ports, so all have this one's */
 		rc = ask(s, here, "SELECT rpc_address, peer, peer, data_center, rack, tokens FROM system.peers", &r, e);
@@ -273,7 +273,8 @@ enum err_code cql_route_for(struct cql_session *s, const char *key_space, struct
 	struct cql_reply r;
 	char text[200];
 	bool null;
-	snprintf(text, sizeof text, "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name='%s'", key_space);
+	snprintf(text, sizeof text, "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name='%s'",
+		 key_space);
 	cql_reply_init(&r);
 	struct cql_params p = {.consistency = CQL_ONE};
 	enum err_code rc = cql_query(s, text, &p, &r, e);

@@ -59,7 +59,7 @@ const char *cql_type_name(const struct field *f)
 		break;
 	}
 	static const char *const names[] = {
-	    [AVRO_T_BOOLEAN] = "boolean", [AVRO_T_INT] = "int",	    [AVRO_T_LONG] = "bigint",
+	    [AVRO_T_BOOLEAN] = "boolean", [AVRO_T_INT] = "int",	      [AVRO_T_LONG] = "bigint",
 	    [AVRO_T_FLOAT] = "float",	  [AVRO_T_DOUBLE] = "double", [AVRO_T_STRING] = "text",
 	    [AVRO_T_BYTES] = "blob",	  [AVRO_T_FIXED] = "blob",    [AVRO_T_ENUM] = "text",
 	};
@@ -186,8 +186,8 @@ static struct query_value text_value(struct arena *a, struct span s)
 
 static struct query_value buf_value(struct arena *a, struct buf *b)
 {
-	struct query_value v = b->failed ? (struct query_value){.type = QUERY_NULL}
-					 : text_value(a, (struct span){buf_cstr(b), b->n});
+	struct query_value v =
+	    b->failed ? (struct query_value){.type = QUERY_NULL} : text_value(a, (struct span){buf_cstr(b), b->n});
 	buf_done(b);
 	return v;
 }
@@ -380,10 +380,10 @@ static struct query_value fixed_value(const struct cql_type *t, struct span cell
 /* Bytes that a value of a fixed length has; 0 for the others. */
 static size_t fixed_size(uint16_t id)
 {
-	static const uint8_t size[] = {[T_BIGINT] = 8,	  [T_BOOLEAN] = 1,   [T_COUNTER] = 8, [T_DOUBLE] = 8,
-				       [T_FLOAT] = 4,	  [T_INT] = 4,	     [T_TIMESTAMP] = 8, [T_UUID] = 16,
-				       [T_TIMEUUID] = 16, [T_DATE] = 4,	     [T_TIME] = 8,	[T_SMALLINT] = 2,
-				       [T_TINYINT] = 1};
+	static const uint8_t size[] = {
+	    [T_BIGINT] = 8, [T_BOOLEAN] = 1,   [T_COUNTER] = 8, [T_DOUBLE] = 8,	   [T_FLOAT] = 4,
+	    [T_INT] = 4,    [T_TIMESTAMP] = 8, [T_UUID] = 16,	[T_TIMEUUID] = 16, [T_DATE] = 4,
+	    [T_TIME] = 8,   [T_SMALLINT] = 2,  [T_TINYINT] = 1};
 	return id < sizeof size ? size[id] : 0;
 }
 
