@@ -82,9 +82,13 @@ static bool admit(const char *msg, int64_t now_us, unsigned *ret_left_out)
 	return ok;
 }
 
+/* As it is only when no reader can take it for anything else; JSON escapes all control characters but those of C1. */
 static void add_logfmt_value(struct buf *b, const char *v)
 {
-	if (*v && !strpbrk(v, " \"=\\\n\r\t") && strlen(v) == strcspn(v, "\x01\x02\x03\x1b\x7f")) {
+	bool plain = *v;
+	for (const unsigned char *p = (const unsigned char *)v; *p && plain; p++)
+		plain = *p > ' ' && *p != 0x7f && !strchr("\"=\\", *p);
+	if (plain) {
 		buf_str(b, v);
 		return;
 	}

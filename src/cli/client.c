@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "cli/term.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -143,14 +144,8 @@ const char *client_url(const struct client *c)
 const char *plain_text(struct arena *a, const char *s)
 {
 	char *out = arena_strdup(a, s ? s : "");
-	for (char *p = out; p && *p; p++) {
-		unsigned char c = (unsigned char)*p;
-		bool c1 = c == 0xc2 && (unsigned char)p[1] >= 0x80 && (unsigned char)p[1] < 0xa0; /* U+0080 to U+009F */
-		if (c < 0x20 || c == 0x7f)
-			*p = ' ';
-		else if (c1)
-			p[0] = p[1] = ' ';
-	}
+	if (out)
+		make_plain(out);
 	return out ? out : "";
 }
 

@@ -116,7 +116,8 @@ static void print_run(const struct cli *cli, const struct json *r)
 {
 	const struct style *s = style_get(cli->colour_out);
 	char took[32], counts[80], in[32], out[32], peak[32];
-	const char *state = json_get_str(r, "state", ""), *reason = json_get_str(r, "reason", "");
+	const char *state = json_get_str(r, "state", ""),
+		   *reason = plain_text(cli->arena, json_get_str(r, "reason", ""));
 	printf("%s%s%s  %s%s%s%s%s\n", s->bold, json_get_str(r, "id", ""), s->reset, state_style(s, state), state,
 	       s->reset, *reason ? ": " : "", reason);
 	printf("  app       %s of %s, started by %s at %s\n", json_get_str(r, "app", ""), json_get_str(r, "tenant", ""),
@@ -148,6 +149,9 @@ static void print_log(struct span text)
 	for (size_t i = 0; i < text.n; i++) {
 		unsigned char c = (unsigned char)text.p[i];
 		bool control = (c < ' ' && c != '\n' && c != '\t') || c == 127;
+		/* C1: two bytes in UTF-8, one on terminals of old; a byte inside another character is neither. */
+		if (c >= 0x80 && c < 0xa0)
+			control = i == 0 || (unsigned char)text.p[i - 1] < 0x80 || (unsigned char)text.p[i - 1] == 0xc2;
 		putchar(terminal && control ? '?' : c);
 	}
 }

@@ -80,12 +80,13 @@ void table_style(struct table *t, const char *sgr)
 	t->sgr = sgr;
 }
 
-/* Control characters of foreign text must not reach the terminal. */
-static void harmless(char *s)
+void make_plain(char *s)
 {
-	for (; *s; s++) {
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = ' ';
+	for (unsigned char *p = (unsigned char *)s; *p; p++) {
+		if (*p < 0x20 || *p == 0x7f)
+			*p = ' ';
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) /* U+0080 to U+009F */
+			p[0] = p[1] = ' ';
 	}
 }
 
@@ -96,7 +97,7 @@ void table_cell(struct table *t, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	harmless(text);
+	make_plain(text);
 	if (t->n == t->cap) {
 		size_t cap = t->cap ? t->cap * 2 : 64;
 		struct cell *more = arena_array(t->arena, cap, sizeof *more);

@@ -41,6 +41,8 @@ const char *human_count(uint64_t n, char out[32]);
 const char *human_duration(double seconds, char out[32]);
 const char *human_ago(int64_t us, int64_t now_us, char out[40]);
 
+/* Foreign text must not steer the terminal: control characters, also those of C1, become blanks. */
+void make_plain(char *s);
 /* Columns a text takes on a terminal. */
 size_t display_width(const char *s, size_t n);
 

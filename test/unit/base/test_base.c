@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/problems.h"
 #include "base/queue.h"
 
@@ -244,13 +245,39 @@ static void test_queue(void **state)
 	queue_done(&q);
 }
 
+/* What a field holds can neither begin a line of its own nor steer a terminal. */
+static void test_log_of_hostile_values(void **state)
+{
+	char line[1024];
+	int p[2], keep = dup(STDERR_FILENO);
+	assert_int_equal(pipe(p), 0);
+	dup2(p[1], STDERR_FILENO);
+	log_info("hello", LF("a", "%s", "x\by"), LF("b", "%s", "x\ny=1"), LF("c", "%s", "plain-\xc3\xa4"),
+		 LF("d", "%s", ""));
+	dup2(keep, STDERR_FILENO);
+	close(keep);
+	close(p[1]);
+	ssize_t n = read(p[0], line, sizeof line - 1);
+	close(p[0]);
+	assert_true(n > 0);
+	line[n] = 0;
+	assert_non_null(strstr(line, " a=\"x\\by\" b=\"x\\ny=1\" c=plain-\xc3\xa4 d=\"\"\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_err),		cmocka_unit_test(test_arena),	    cmocka_unit_test(test_buf),
-	    cmocka_unit_test(test_json_places), cmocka_unit_test(test_json_errors), cmocka_unit_test(test_json_write),
-	    cmocka_unit_test(test_problems),	cmocka_unit_test(test_clock),	    cmocka_unit_test(test_files),
+	    cmocka_unit_test(test_err),
+	    cmocka_unit_test(test_arena),
+	    cmocka_unit_test(test_buf),
+	    cmocka_unit_test(test_json_places),
+	    cmocka_unit_test(test_json_errors),
+	    cmocka_unit_test(test_json_write),
+	    cmocka_unit_test(test_problems),
+	    cmocka_unit_test(test_clock),
+	    cmocka_unit_test(test_files),
 	    cmocka_unit_test(test_queue),
+	    cmocka_unit_test(test_log_of_hostile_values),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
