@@ -103,7 +103,9 @@ static void escaped(struct buf *b, struct span s)
 			if ((unsigned char)two[j] == p[i])
 				t = two + j + 1;
 		}
-		if (k > 1)
+		if (k == 2 && p[i] == 0xc2 && p[i + 1] < 0xa0) /* C1 controls steer some terminals */
+			buf_printf(b, "\\u%04x", p[i + 1]);
+		else if (k > 1)
 			buf_add(b, p + i, k);
 		else if (k == 0)
 			buf_str(b, "\xef\xbf\xbd");

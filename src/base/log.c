@@ -82,12 +82,12 @@ static bool admit(const char *msg, int64_t now_us, unsigned *ret_left_out)
 	return ok;
 }
 
-/* As it is only when no reader can take it for anything else; JSON escapes all control characters but those of C1. */
+/* As it is only when no reader or terminal can take it for anything else; 0xc2 begins the controls of C1. */
 static void add_logfmt_value(struct buf *b, const char *v)
 {
 	bool plain = *v;
 	for (const unsigned char *p = (const unsigned char *)v; *p && plain; p++)
-		plain = *p > ' ' && *p != 0x7f && !strchr("\"=\\", *p);
+		plain = *p > ' ' && *p != 0x7f && *p != 0xc2 && !strchr("\"=\\", *p);
 	if (plain) {
 		buf_str(b, v);
 		return;
