@@ -12,10 +12,7 @@
 
 enum err_code fd_open(const char *path, int flags, mode_t mode, int *ret_fd, struct err *e)
 {
-	int fd;
-	do
-		fd = open(path, flags | O_CLOEXEC, mode);
-	while (fd < 0 && errno == EINTR);
+	int fd = open(path, flags | O_CLOEXEC, mode);
 	if (fd < 0)
 		return err_sys(e, errno, "open \"%s\"", path);
 	*ret_fd = fd;
@@ -236,6 +233,12 @@ enum err_code file_write_atomic(const char *path, const void *p, size_t n, mode_
 		return c;
 	}
 	return dir_sync_parent(path, e);
+}
+
+bool path_is_stream(const char *path)
+{
+	struct stat st;
+	return strcmp(path, "-") == 0 || (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
 }
 
 char *path_join(struct arena *a, const char *dir, const char *name)

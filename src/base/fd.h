@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-/* open(2) with O_CLOEXEC; *ret_fd is touched on success only. */
+/* open(2) with O_CLOEXEC; *ret_fd is touched on success only. ERR_INTERRUPTED if a signal came while waiting for a
+ * pipe's other end. */
 enum err_code fd_open(const char *path, int flags, mode_t mode, int *ret_fd, struct err *e) MUST_USE;
 /* close and set to -1; -1 is ignored. */
 void fd_close(int *fd);
@@ -35,6 +36,8 @@ enum err_code file_read(const char *path, size_t max, struct arena *a, struct sp
 /* Replace path atomically: temporary name, write, fsync, rename, fsync of the directory. */
 enum err_code file_write_atomic(const char *path, const void *p, size_t n, mode_t mode, struct err *e) MUST_USE;
 
+/* "-", a pipe, a terminal: what can be read once only, from its beginning to its end. */
+bool path_is_stream(const char *path);
 /* dir + "/" + name, in the arena; NULL without memory. */
 char *path_join(struct arena *a, const char *dir, const char *name);
 /* The part after the last slash. */

@@ -98,11 +98,17 @@ static enum err_code target_open(const struct cli *cli, const struct documents *
 	return catalog_epoch_next(g->t.catalog, "", &g->t.epoch, e);
 }
 
-/* Standard input may have to be read twice, so it goes to an unlinked file first; *ret_path names it. */
-static enum err_code spool_stdin(const struct cli *cli, const char *dir, int *ret_fd, const char **ret_path,
-				 struct err *e)
+/* A stream may have to be read twice, so it goes to an unlinked file first; *ret_path names it. */
+static enum err_code spool(const struct cli *cli, const char *from, const char *dir, int *ret_fd, const char **ret_path,
+			   struct err *e)
 {
-	char *path = path_join(cli->arena, dir, ".stdin-XXXXXX");
+	AUTO_FD int opened = -1;
+	if (strcmp(from, "-") == 0)
+		from = "stdin";
+	else if (fd_open(from, O_RDONLY, 0, &opened, e))
+		return e->code;
+	int in = opened < 0 ? STDIN_FILENO : opened;
+	char *path = path_join(cli->arena, dir, ".stream-XXXXXX");
 	char *block = malloc(SPOOL_BLOCK);
 	AUTO_FD int fd = path ? mkostemp(path, O_CLOEXEC) : -1;
 	enum err_code c = ERR_OK;
@@ -114,15 +120,16 @@ static enum err_code spool_stdin(const struct cli *cli, const char *dir, int *re
 	else
 		unlink(path);
 	while (!c) {
-		ssize_t n = read(STDIN_FILENO, block, SPOOL_BLOCK);
+		ssize_t n = read(in, block, SPOOL_BLOCK);
 		if (atomic_load(cli->stop))
-			c = err_set(e, ERR_INTERRUPTED, "interrupted while reading stdin, which can't be resumed");
+			c = err_set(e, ERR_INTERRUPTED, "interrupted while reading \"%s\", which can't be resumed",
+				    from);
 		else if (n < 0 && errno != EINTR)
-			c = err_sys(e, errno, "read stdin");
+			c = err_sys(e, errno, "read \"%s\"", from);
 		else if (n == 0)
 			break;
 		else if (n > 0)
-			c = fd_write_all(fd, block, (size_t)n, "a copy of stdin", e);
+			c = fd_write_all(fd, block, (size_t)n, "a copy of the stream", e);
 	}
 	free(block);
 	if (c)
@@ -201,7 +208,7 @@ static enum err_code ingest_one(const struct cli *cli, const struct documents *d
 static void ingest_path(const struct cli *cli, const struct documents *d, const struct target *g, struct show *s,
 			const char *path)
 {
-	AUTO_FD int spool = -1;
+	AUTO_FD int copy = -1;
 	struct ingest_result r = {0};
 	struct err e = {0};
 	char sha256[SHA256_HEX] = "";
@@ -210,9 +217,10 @@ static void ingest_path(const struct cli *cli, const struct documents *d, const 
 	enum err_code c;
 
 	warn_size(cli, d, path);
-	if (strcmp(path, "-") == 0) {
-		name = "stdin";
-		c = spool_stdin(cli, g->dir, &spool, &read_path, &e);
+	if (path_is_stream(path)) {
+		if (strcmp(path, "-") == 0)
+			name = "stdin";
+		c = spool(cli, path, g->dir, &copy, &read_path, &e);
 	} else {
 		c = hash_path(cli, path, sha256, &size, &e);
 	}

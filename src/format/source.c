@@ -58,10 +58,7 @@ static enum err_code raw_read(struct source *s, void *buf, size_t cap, size_t *r
 		s->memory.p += n;
 		s->memory.n -= n;
 	} else {
-		ssize_t got;
-		do
-			got = read(s->fd, buf, cap);
-		while (got < 0 && errno == EINTR);
+		ssize_t got = read(s->fd, buf, cap); /* EINTR: told to stop while a pipe had nothing */
 		if (got < 0)
 			return err_sys(e, errno, "read \"%s\"", s->name);
 		n = (size_t)got;
@@ -241,7 +238,7 @@ static enum err_code open_head(struct source *s, struct err *e)
 {
 	enum err_code rc;
 	while (s->in_n < 4) {
-		size_t n;
+		size_t n = 0;
 		if ((rc = raw_read(s, s->in + s->in_n, IN_SIZE - s->in_n, &n, e)))
 			return rc;
 		s->in_n += n;

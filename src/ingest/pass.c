@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/fd.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,7 +260,7 @@ enum err_code pass_show_late(const struct ingest_plan *p, const char *path, stru
 	struct pass_wanted w = {v->late, v->nlate, v, show_found, &l};
 	if (!p->options.rejected && w.n > room)
 		w.n = room;
-	if (w.n == 0 || strcmp(path, "-") == 0)
+	if (w.n == 0 || path_is_stream(path))
 		return ERR_OK;
 	return pass_find(p, path, &w, e);
 }

@@ -402,8 +402,9 @@ enum err_code infer_file(const char *path, const struct infer_options *opt, stru
 
 	*ret = (struct infer_result){.records = 0};
 	arena_init(&ret->arena, MEMORY);
-	if (strcmp(path, "-") == 0) {
-		err_set(e, ERR_USAGE, "infer reads a file several times, so it can't be standard input");
+	if (path_is_stream(path)) {
+		err_set(e, ERR_USAGE, "infer reads a file several times, so it can't be %s",
+			strcmp(path, "-") == 0 ? "standard input" : "a pipe or device");
 		return err_hint(e, "write it to a file first");
 	}
 	if (stat(path, &st) == 0)

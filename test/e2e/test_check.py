@@ -9,10 +9,12 @@ import random
 import re
 import signal
 import subprocess
+import threading
+from pathlib import Path
 
 import pytest
 
-from conftest import BIN, ROOT, run, select
+from conftest import BIN, ROOT, run, select, wait_until
 
 CASES = [pytest.param(case, id=f"{path.stem}: {case['case']}")
          for path in sorted((ROOT / "test/cases/rules").glob("*.json")) for case in json.loads(path.read_text())]
@@ -183,7 +185,38 @@ def test_standard_input(tmp_path):
         assert found["files"][0]["already"] is False and found["files"][0]["sha256"] is None
         assert found["delivered"] == 3
     assert select(tmp_path / "out/ks.db", "SELECT id, s FROM t ORDER BY id") == [(1, "a"), (5, "e"), (6, None)]
-    assert not [n for n in os.listdir(tmp_path / "out") if n.startswith(".stdin")]
+    assert not [n for n in os.listdir(tmp_path / "out") if n.startswith(".stream")]
+
+
+def test_a_named_pipe_is_read_once(tmp_path):
+    """As `<(zcat x.csv.gz)` gives it: all of it arrives, it has no identity, and nobody waits for a second writer."""
+    options = documents(tmp_path, FIELDS, ["id"], {"rules": [{"rule": "unique"}]})
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for verb, more in (("check", []), ("ingest", ["--to", f"sqlite:{tmp_path}/out"])):
+        writer = threading.Thread(target=pipe.write_text, args=["\n".join(LINES) + "\n1,5,again\n"])
+        writer.start()
+        found = json.loads(run(verb, "--json", *options, *more, pipe, code=1).stdout)
+        writer.join()
+        assert (found["records"], found["rejected"], found["files"][0].get("sha256")) == (7, 4, None)
+    assert select(tmp_path / "out/ks.db", "SELECT id, s FROM t ORDER BY id") == [(1, "a"), (5, "e"), (6, None)]
+    assert "pipe" in run("infer", pipe, code=64).stderr
+
+
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("verb", ["check", "ingest"])
+def test_waiting_for_a_pipe_can_be_interrupted(verb, opened, tmp_path):
+    options = documents(tmp_path, FIELDS, ["id"]) + (["--to", f"sqlite:{tmp_path}/out"] if verb == "ingest" else [])
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR) if opened else None
+    process = subprocess.Popen([str(a) for a in [BIN, verb, *options, pipe]], stderr=subprocess.DEVNULL)
+    state = Path(f"/proc/{process.pid}/stat")
+    wait_until(lambda: state.read_text().rsplit(")", 1)[1].split()[0] == "S", what="waiting for the pipe")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 4
+    if opened:
+        os.close(writer)
 
 
 def test_already_again_and_a_new_content(tmp_path):
