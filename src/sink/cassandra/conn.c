@@ -14,7 +14,6 @@
 
 #define READ_BLOCK 65536u
 #define HANDSHAKE_STREAM 0
-#define DEAD_PEER_MS 5000 /* unacknowledged bytes: the other side is gone, whatever it is busy with */
 
 struct cql_conn *conn_new(struct cql_node *node, const struct cql_target *t, int epoll)
 {
@@ -62,9 +61,11 @@ static enum err_code listen_for(struct cql_conn *c, int op, bool write, struct e
 	return ERR_OK;
 }
 
-static void socket_options(int fd)
+/* Bytes that stay unacknowledged as long as an answer may take: the other side is gone. Not sooner: a server in a long
+ * garbage collection acknowledges nothing either once its buffers are full. */
+static void socket_options(int fd, int timeout)
 {
-	int one = 1, dead = DEAD_PEER_MS, idle = 5, interval = 1, count = 4;
+	int one = 1, dead = timeout * 1000, idle = 5, interval = 1, count = 4;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead, sizeof dead);
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
@@ -86,7 +87,7 @@ enum err_code conn_open(struct cql_conn *c, const struct cql_address *to, uint8_
 	c->fd = socket(to->a.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
 		return err_sys(e, errno, "a socket");
-	socket_options(c->fd);
+	socket_options(c->fd, (int)c->target->timeout);
 	c->state = CONN_CONNECTING;
 	if (connect(c->fd, (const struct sockaddr *)&to->a, to->n) != 0 && errno != EINPROGRESS) {
 		enum err_code rc = err_sys(e, errno, "connect");

@@ -40,7 +40,7 @@ static const struct option options[] = {
     {"timeout", NUMBER, AT(timeout), 1, 600, "12", "seconds without an answer after which a connection is given up"},
     {"ttl", NUMBER, AT(ttl), 0, 630720000, "0", "seconds after which rows vanish; 0: never"},
     {"user", TEXT, AT(user), 0, 0, "", "name for the password"},
-    {"window", NUMBER, AT(window), 1, 4096, "128", "requests in flight at one node, at most"},
+    {"window", NUMBER, AT(window), 1, 4096, "64", "requests in flight at one node, at most"},
 };
 #define NOPTIONS (sizeof options / sizeof *options)
 
