@@ -51,7 +51,7 @@ static enum err_code open_tmp(struct incoming *in, struct err *e)
 		in->path = NULL;
 		return err_oom(e);
 	}
-	enum err_code code = dir_make(in->dir, 0700, e);
+	enum err_code code = dir_make_durable(in->dir, 0700, e);
 	return code ? code : fd_open(in->path, O_WRONLY | O_CREAT | O_EXCL, 0600, &in->fd, e);
 }
 

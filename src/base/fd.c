@@ -90,31 +90,6 @@ enum err_code fd_sync(int fd, const char *path, struct err *e)
 	return err_sys(e, errno, "make \"%s\" durable", path);
 }
 
-enum err_code dir_make(const char *path, mode_t mode, struct err *e)
-{
-	char copy[PATH_MAX];
-	size_t n = strlen(path);
-	if (n == 0 || n >= sizeof copy)
-		return err_set(e, ERR_INVALID, "make directory: a path of %zu bytes; 1 to %d are allowed", n,
-			       PATH_MAX - 1);
-	memcpy(copy, path, n + 1);
-	for (size_t i = 1; i <= n; i++) {
-		if (copy[i] != '/' && copy[i] != 0)
-			continue;
-		copy[i] = 0;
-		if (mkdir(copy, mode) < 0 && errno != EEXIST && !(errno == EROFS || errno == EACCES))
-			return err_sys(e, errno, "make directory \"%s\"", copy);
-		if (i < n)
-			copy[i] = '/';
-	}
-	struct stat st;
-	if (stat(path, &st) < 0)
-		return err_sys(e, errno == ENOENT ? EACCES : errno, "make directory \"%s\"", path);
-	if (!S_ISDIR(st.st_mode))
-		return err_sys(e, ENOTDIR, "make directory \"%s\"", path);
-	return ERR_OK;
-}
-
 enum err_code dir_sync_parent(const char *path, struct err *e)
 {
 	char copy[PATH_MAX];
@@ -128,6 +103,45 @@ enum err_code dir_sync_parent(const char *path, struct err *e)
 	AUTO_FD int fd = -1;
 	enum err_code c = fd_open(dir, O_RDONLY | O_DIRECTORY, 0, &fd, e);
 	return c ? c : fd_sync(fd, dir, e);
+}
+
+static enum err_code make_path(const char *path, mode_t mode, bool durable, struct err *e)
+{
+	char copy[PATH_MAX];
+	size_t n = strlen(path);
+	if (n == 0 || n >= sizeof copy)
+		return err_set(e, ERR_INVALID, "make directory: a path of %zu bytes; 1 to %d are allowed", n,
+			       PATH_MAX - 1);
+	memcpy(copy, path, n + 1);
+	for (size_t i = 1; i <= n; i++) {
+		if (copy[i] != '/' && copy[i] != 0)
+			continue;
+		copy[i] = 0;
+		bool made = mkdir(copy, mode) == 0;
+		if (!made && errno != EEXIST && !(errno == EROFS || errno == EACCES))
+			return err_sys(e, errno, "make directory \"%s\"", copy);
+		enum err_code c = made && durable ? dir_sync_parent(copy, e) : ERR_OK;
+		if (c)
+			return c;
+		if (i < n)
+			copy[i] = '/';
+	}
+	struct stat st;
+	if (stat(path, &st) < 0)
+		return err_sys(e, errno == ENOENT ? EACCES : errno, "make directory \"%s\"", path);
+	if (!S_ISDIR(st.st_mode))
+		return err_sys(e, ENOTDIR, "make directory \"%s\"", path);
+	return ERR_OK;
+}
+
+enum err_code dir_make(const char *path, mode_t mode, struct err *e)
+{
+	return make_path(path, mode, false, e);
+}
+
+enum err_code dir_make_durable(const char *path, mode_t mode, struct err *e)
+{
+	return make_path(path, mode, true, e);
 }
 
 /* Removes what dirfd holds; depth bounds recursion on hostile trees. */

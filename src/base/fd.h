@@ -26,6 +26,8 @@ enum err_code fd_sync(int fd, const char *path, struct err *e) MUST_USE;
 
 /* mkdir -p; existing directories keep their mode. */
 enum err_code dir_make(const char *path, mode_t mode, struct err *e) MUST_USE;
+/* As dir_make; directories that it had to make survive a loss of power. */
+enum err_code dir_make_durable(const char *path, mode_t mode, struct err *e) MUST_USE;
 /* fsync of the directory that holds path (after a rename or unlink). */
 enum err_code dir_sync_parent(const char *path, struct err *e) MUST_USE;
 /* rm -r without following links; a missing path is fine. */

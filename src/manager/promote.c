@@ -61,7 +61,7 @@ static enum err_code take_directory(struct run_slot *s, const char *dir, struct 
 	if (lstat(out, &st) || !S_ISDIR(st.st_mode))
 		return err_set(e, ERR_REFUSED, "the app replaced its out/ by something that is no directory");
 	(void)chmod(out, 0700);
-	enum err_code rc = dir_make(parent, 0700, e);
+	enum err_code rc = dir_make_durable(parent, 0700, e);
 	if (!rc && rename(out, dir))
 		rc = err_sys(e, errno, "promote out/");
 	return rc ? rc : dir_sync_parent(dir, e);
@@ -337,7 +337,7 @@ static enum err_code place_one(const char *data, const char *dir, const struct c
 	char *parent = arena_strndup(a, to, (size_t)(path_base(to) - to - 1));
 	if (!parent)
 		return err_oom(e);
-	enum err_code rc = dir_make(parent, 0700, e);
+	enum err_code rc = dir_make_durable(parent, 0700, e);
 	if (!rc && rename(from, to) && (errno != ENOENT || access(to, F_OK)))
 		rc = err_sys(e, errno, "place output o%" PRId64, o->id);
 	if (!rc)

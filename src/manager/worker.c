@@ -138,12 +138,12 @@ static enum err_code prepare(struct worker_ctx *w, struct err *e)
 		return err_set(e, ERR_DOCUMENT, "the tenant's documents cannot be read");
 	char *dir = path_quarantine(&w->arena, w->data, w->tenant);
 	if (!w->quarantine) {
-		rc = dir ? dir_make(dir, 0700, e) : err_oom(e);
+		rc = dir ? dir_make_durable(dir, 0700, e) : err_oom(e);
 		if (!rc)
 			rc = quarantine_open(dir, &w->quarantine, e);
 	}
 	if (!rc && !w->sink) {
-		rc = dir_make(w->coredms, 0700, e);
+		rc = dir_make_durable(w->coredms, 0700, e);
 		if (!rc)
 			rc = sink_prepare(w, e);
 	}
