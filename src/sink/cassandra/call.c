@@ -72,6 +72,7 @@ enum err_code cql_call(struct cql_session *s, struct cql_request *r, struct cql_
 {
 	struct call c = {.reply = ret};
 	r->done = call_done;
+	/* cppcheck-suppress autoVariables ; given up on, the request forgets it */
 	r->ctx = &c;
 	buf_clear(&ret->body);
 	arena_reset(&ret->arena);
@@ -85,6 +86,7 @@ enum err_code cql_call(struct cql_session *s, struct cql_request *r, struct cql_
 		if (c.done || !(rc = given_up(s, e)))
 			continue;
 		r->done = ignore; /* the answer may still come */
+		r->ctx = NULL;
 		return rc;
 	}
 	if (c.err.code) {

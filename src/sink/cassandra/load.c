@@ -266,8 +266,12 @@ static bool same_value(const struct field *f, const struct value *a, const struc
 {
 	if (f->storage == STORE_I64)
 		return a->i == b->i;
-	if (f->storage == STORE_F64)
-		return memcmp(&a->d, &b->d, sizeof a->d) == 0;
+	if (f->storage == STORE_F64) {
+		uint64_t x, y; /* bit by bit, as the server's partitioner sees them */
+		memcpy(&x, &a->d, sizeof x);
+		memcpy(&y, &b->d, sizeof y);
+		return x == y;
+	}
 	return span_eq(a->s, b->s);
 }
 

@@ -19,10 +19,10 @@ struct wanted {
 
 void cql_fold(const char *name, char out[CQL_NAME_MAX])
 {
-	size_t i = 0;
-	for (; name[i] && i < CQL_NAME_MAX - 1; i++)
+	size_t n = strnlen(name, CQL_NAME_MAX - 1);
+	for (size_t i = 0; i < n; i++)
 		out[i] = (char)tolower((unsigned char)name[i]);
-	out[i] = 0;
+	out[n] = 0;
 }
 
 static void put_name(struct buf *b, const char *name)

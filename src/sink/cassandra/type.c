@@ -186,8 +186,9 @@ static struct query_value text_value(struct arena *a, struct span s)
 
 static struct query_value buf_value(struct arena *a, struct buf *b)
 {
-	struct query_value v =
-	    b->failed ? (struct query_value){.type = QUERY_NULL} : text_value(a, (struct span){buf_cstr(b), b->n});
+	struct query_value v = {.type = QUERY_NULL};
+	if (!b->failed)
+		v = text_value(a, (struct span){buf_cstr(b), b->n});
 	buf_done(b);
 	return v;
 }
